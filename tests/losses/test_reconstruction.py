@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from vssl.losses.reconstruction import mean_squared_error, normalise_patches
+
+
+def test_a_ramp_gives_the_official_values() -> None:
+    ramp = torch.arange(512) / 511
+    z = normalise_patches(ramp.repeat(3).view(1, 1, -1), channels=3).view(3, 512)
+    assert z[:, 0].tolist() == pytest.approx([-1.7269762] * 3, abs=2e-5)
+    assert z[:, -1].tolist() == pytest.approx([1.7269762] * 3, abs=2e-5)
+    assert z.square().mean().item() == pytest.approx(0.9980400, abs=1e-5)
+
+
+def test_a_zero_prediction_costs_511_of_512_and_one_coloured_patches_nothing() -> None:
+    torch.manual_seed(0)
+    pixels = torch.rand(2, 5, 1536)
+    target = normalise_patches(pixels, channels=3)
+    assert mean_squared_error(torch.zeros_like(target), target).item() == pytest.approx(511 / 512, abs=1e-4)
+    one_colour = torch.tensor([0.25, 0.5, 0.75]).repeat_interleave(512).view(1, 1, -1)
+    assert not normalise_patches(one_colour, channels=3).any()
+
+
+def test_each_channel_is_normalised_on_its_own() -> None:
+    torch.manual_seed(1)
+    pixels = torch.rand(1, 4, 3, 32, dtype=torch.float64)
+    shifted = pixels * torch.tensor([2.0, 0.5, 3.0]).view(3, 1) + torch.tensor([0.1, 5.0, -1.0]).view(3, 1)
+    same = normalise_patches(pixels.flatten(2), 3), normalise_patches(shifted.flatten(2), 3)
+    torch.testing.assert_close(*same, rtol=0, atol=1e-4)
+
+
+def test_equals_the_equation() -> None:
+    torch.manual_seed(2)
+    patch = torch.rand(1, 1, 24, dtype=torch.float64)
+    z = normalise_patches(patch, channels=3)[0, 0]
+    for channel in range(3):
+        values = patch[0, 0, 8 * channel : 8 * channel + 8].tolist()
+        mean = sum(values) / 8
+        deviation = (sum((v - mean) ** 2 for v in values) / 7) ** 0.5
+        expected = [(v - mean) / (deviation + 1e-6) for v in values]
+        assert z[8 * channel : 8 * channel + 8].tolist() == pytest.approx(expected, rel=1e-12)

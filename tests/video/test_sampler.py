@@ -1,0 +1,61 @@
+"""The batch sampler: the same clips whatever the accumulation, the ranks, and the place of a resume."""
+
+import pytest
+
+from vssl.video.sampler import BatchSampler
+
+
+def batches(**settings: int) -> list[list[tuple[int, int]]]:
+    sampler = BatchSampler(**{"size": 37, "batch_size": 8, "accumulate": 1, "steps": 11, "seed": 3, **settings})
+    return list(sampler)
+
+
+def test_accumulation_sees_the_same_clips_in_the_same_order() -> None:
+    whole = batches()[:11]
+    parts = batches(accumulate=2)[:22]
+    assert [parts[2 * step] + parts[2 * step + 1] for step in range(11)] == whole
+
+
+def test_two_ranks_together_see_the_same_clips() -> None:
+    whole = batches()[:11]
+    ranks = [batches(world_size=2, rank=rank)[:11] for rank in (0, 1)]
+    assert [ranks[0][step] + ranks[1][step] for step in range(11)] == whole
+
+
+def test_ranks_and_accumulation_together() -> None:
+    whole = batches()[:11]
+    ranks = [batches(world_size=2, rank=rank, accumulate=2)[:22] for rank in (0, 1)]
+    for step in range(11):
+        micro = [ranks[rank][2 * step + part] for part in (0, 1) for rank in (0, 1)]
+        assert sum(micro, []) == whole[step]
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, 5, 7, 10])
+def test_a_start_in_the_middle_continues_the_same_list(start: int) -> None:
+    assert batches(start=start) == batches()[start:]
+
+
+def test_each_epoch_is_a_new_permutation_without_repeats() -> None:
+    epochs = [sum(batches()[4 * epoch : 4 * epoch + 4], []) for epoch in (0, 1)]
+    for epoch in epochs:
+        assert len({index for index, _ in epoch}) == 32
+    assert [index for index, _ in epochs[0]] != [index for index, _ in epochs[1]]
+    assert not {key for _, key in epochs[0]} & {key for _, key in epochs[1]}  # no clip is drawn twice alike
+
+
+def test_a_key_belongs_to_its_sample_and_epoch_not_to_its_batch() -> None:
+    by_eight = {index: key for batch in batches()[:4] for index, key in batch}
+    by_four = {index: key for batch in batches(batch_size=4)[:8] for index, key in batch}
+    assert by_eight == by_four
+
+
+def test_the_length_is_that_of_the_whole_training_also_after_a_resume() -> None:
+    settings = {"size": 37, "batch_size": 8, "accumulate": 2, "steps": 11, "seed": 3}
+    assert len(BatchSampler(**settings)) == len(BatchSampler(**settings, start=9)) == 23
+
+
+def test_refuses_what_cannot_be_divided() -> None:
+    with pytest.raises(ValueError, match="batch_size=8 is not divisible by accumulation x ranks = 3"):
+        batches(accumulate=3)
+    with pytest.raises(ValueError, match="larger than the 5 training videos"):
+        batches(size=5)

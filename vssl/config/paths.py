@@ -1,0 +1,21 @@
+"""Values that are paths are taken verbatim: they never meet the override grammar."""
+
+from collections.abc import Iterable
+
+PATH_KEYS = ("run.out", "data.root", "data.manifest", "backbone.weights", "encoder", "out")
+
+
+def take_paths(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Divides arguments into those for the override grammar, in order, and `{path key: text}`; the last of a key wins.
+
+    `data.root=视频 (a=b), c` gives `{"data.root": "视频 (a=b), c"}`.
+    """
+    rest: list[str] = []
+    paths: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key in PATH_KEYS:
+            paths[key] = value
+        else:
+            rest.append(word)
+    return rest, paths

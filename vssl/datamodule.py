@@ -1,0 +1,245 @@
+"""What a data set is: a list of samples. Loading, views, randomness and digests are the same for every data set."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from vssl import _torchvision  # noqa: F401  (before Lightning, which imports torchvision)
+
+# isort: split
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from vssl.config.errors import ConfigError, UserError
+from vssl.records.folders import cache_dir
+from vssl.video.augment import apply, draw
+from vssl.video.clips import ClipDataset, collate
+from vssl.video.decode import PyAVReader, Reader
+from vssl.video.digests import TENSOR_BATCHES, ClipDigest, tensor_digests
+from vssl.video.lists import Samples, list_content_hash
+from vssl.video.prepared import prepare
+from vssl.video.sampler import BatchSampler
+from vssl.video.views import Views
+
+__all__ = ["Loading", "Samples", "VideoDataModule"]
+
+Split = Literal["train", "test", "unlabelled"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a training reads its clips; decided by the run, never by the data set.
+
+    Args:
+        batch_size: clips in an optimiser step, over all ranks and micro-batches.
+        label: with a label name, only samples that carry it are read (for methods that need labels).
+    """
+
+    views: Views
+    batch_size: int
+    seed: int
+    accumulate: int = 1
+    steps: int = 1
+    workers: int = 0
+    label: str | None = None
+
+
+class VideoDataModule(pl.LightningDataModule):
+    """A data set of videos. A subclass overrides `samples` and `classes`, and takes these arguments as `**shared`.
+
+    Args:
+        root: folder that paths in lists are relative to.
+        label: name(s) of the label that evaluation and supervised training read by default; the first one if None.
+        decoder: "pyav" decodes for every clip; "prepared" decodes the whole set once into a memory map in the cache.
+        flip_safe: a horizontal flip keeps every label (False: no method flips).
+        reverse_safe: playing backwards keeps every label.
+        prepared_gb: largest memory map that `decoder=prepared` may write, in 10^9 bytes.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        label: str | list[str] | None = None,
+        decoder: Literal["pyav", "prepared"] = "pyav",
+        flip_safe: bool = False,
+        reverse_safe: bool = False,
+        prepared_gb: float = 8.0,
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.label = label
+        self.decoder = decoder
+        self.flip_safe = flip_safe
+        self.reverse_safe = reverse_safe
+        self.prepared_gb = prepared_gb
+        self._loading: Loading | None = None
+        self._digests: list[ClipDigest] = []
+        self._tensors: list[ClipDigest] = []
+        self.padded = 0
+        self.fetched_at = 0.0
+
+    @abstractmethod
+    def samples(self, split: Split) -> Samples:
+        """The samples of one split; an empty one where the data set has no such split."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> Mapping[str, tuple[str, ...]]:
+        """{label name: class names in the order of their indices}."""
+
+    @property
+    def split_rule(self) -> str:
+        """How train and test were divided; named in records and under tables."""
+        return "official"
+
+    def labels(self) -> tuple[str, ...]:
+        """The label names that evaluation reads unless told otherwise."""
+        chosen = self.label if self.label is not None else list(self.classes)[:1]
+        return tuple([chosen] if isinstance(chosen, str) else chosen)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What opens this set's files: PyAV, or the memory map that PyAV filled once."""
+        if self.decoder == "pyav":
+            return PyAVReader()
+        paths = np.concatenate([self.samples(split).path for split in SPLITS])
+        limit = int(self.prepared_gb * 1e9)
+        return prepare(sorted(set(paths.tolist())), PyAVReader(), cache_dir() / "prepared", max_bytes=limit)
+
+    def content_hash(self) -> str:
+        """64 hex digits over sample ids and file sizes of all splits: what of the data enters a run's hashes."""
+        return list_content_hash([self.samples(split) for split in SPLITS])
+
+    def pretraining(self, label: str | None = None) -> Samples:
+        """Training and unlabelled samples; with `label`, those of them that carry it."""
+        samples = Samples.concatenate([self.samples("train"), self.samples("unlabelled")])
+        if label is None:
+            return samples
+        if label not in samples.labels:
+            known = ", ".join(self.classes)
+            raise ConfigError(f"method.label={label}: this data set has no such label; it has {known}")
+        return samples.take(np.flatnonzero(samples.labels[label] >= 0))
+
+    def attach(self, loading: Loading) -> None:
+        """Take a run's way of loading; digests start anew."""
+        self._loading = loading
+        self._digests = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
+        self._tensors = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
+        self.padded = 0
+
+    @property
+    def loading(self) -> Loading:
+        if self._loading is None:
+            raise RuntimeError("no loading: call attach(Loading(...)) before reading training batches")
+        return self._loading
+
+    @cached_property
+    def _dataset(self) -> ClipDataset:
+        return ClipDataset(self.pretraining(self.loading.label), self.loading.views, self.reader)
+
+    def sampler(self, start: int = 0, rank: int = 0, world_size: int = 1) -> BatchSampler:
+        loading = self.loading
+        try:
+            return BatchSampler(
+                size=len(self._dataset), batch_size=loading.batch_size, accumulate=loading.accumulate,
+                steps=loading.steps, seed=loading.seed, start=start, rank=rank, world_size=world_size,
+            )  # fmt: skip
+        except ValueError as error:
+            raise UserError(str(error), "choose a smaller train.batch_size") from error
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        start, rank, world_size = 0, 0, 1
+        if self.trainer is not None:
+            # The loops are restored by the time Lightning asks for the loader: micro-batches already in the weights.
+            start = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        workers = self.loading.workers
+        return DataLoader(
+            self._dataset,
+            batch_sampler=self.sampler(start, rank, world_size),  # type: ignore[arg-type]  # any iterable of lists
+            collate_fn=collate,
+            num_workers=workers,
+            # Forked workers deadlock where torch's threads have been busy.
+            multiprocessing_context="forkserver" if workers else None,
+            persistent_workers=workers > 0,
+            worker_init_fn=_quiet_worker if workers else None,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),
+        )
+
+    def first_batch(self) -> dict[str, Any]:
+        """The first micro-batch of training, augmented, on the CPU; digests are not touched."""
+        position = next(iter(self.sampler()))
+        batch = collate([self._dataset[place] for place in position])
+        return self._augment(self._draw(batch))
+
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        self.fetched_at = time.perf_counter()
+        batch = self._draw(batch)
+        for (name, _), digest in zip(self.loading.views.positions, self._digests, strict=True):
+            digest.update(batch["digest"][name].numpy(), batch["drawn"][name].rows())
+            self.padded += int(batch["padded"][name].sum())
+        return batch
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        drawn = batch.pop("drawn")  # stays on the host, which decides what the device computes
+        return {**super().transfer_batch_to_device(batch, device, dataloader_idx), "drawn": drawn}
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        batch = self._augment(batch)
+        for (name, _), digest in zip(self.loading.views.positions, self._tensors, strict=True):
+            if digest.samples < TENSOR_BATCHES * self.loading.batch_size:
+                digest.update(tensor_digests(batch["views"][name]))
+        return batch
+
+    def _draw(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Augmentation parameters from the samples' keys, on the host, where the digests need them."""
+        drawn = {
+            name: draw(batch["key"], position, view.augment, self.flip_safe)
+            for position, (name, view) in enumerate(self.loading.views.positions)
+        }
+        return {**batch, "drawn": drawn}
+
+    def _augment(self, batch: dict[str, Any]) -> dict[str, Any]:
+        drawn = batch.pop("drawn")
+        return {**batch, "views": {name: apply(clip, drawn[name]) for name, clip in batch["views"].items()}}
+
+    def digests(self) -> list[dict[str, Any]]:
+        """Per view position: name, hash of the view's settings, digest of the clips so far, of the first tensors."""
+        return [
+            {"name": name, "settings": view.settings_hash(), "digest": clips.hex(), "tensors": tensors.hex()}
+            for (name, view), clips, tensors in zip(
+                self.loading.views.positions, self._digests, self._tensors, strict=True
+            )
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "clips": [digest.state() for digest in self._digests],
+            "tensors": [digest.state() for digest in self._tensors],
+            "padded": self.padded,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for digest, state in zip(self._digests, state_dict["clips"], strict=True):
+            digest.load(state)
+        for tensors, state in zip(self._tensors, state_dict["tensors"], strict=True):
+            tensors.load(state)
+        self.padded = state_dict["padded"]
+
+
+def _quiet_worker(_: int) -> None:
+    """A signal to the process group must end the run through its main process, not kill its workers one by one."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,165 @@
+"""Where an encoder comes from: a run folder, a file of weights, an untrained backbone, or the mean frame."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from vssl.backbones.base import Backbone
+from vssl.config.bind import construct
+from vssl.config.compose import Composed
+from vssl.config.errors import UserError, nearest
+from vssl.config.folders import read_yaml
+from vssl.evaluation.freeze import weights_hash
+from vssl.method import Method
+from vssl.records.record import Record, read_record
+from vssl.training.build import assemble
+from vssl.training.run import BACKBONE, CONFIG, LAST
+
+Checkpoint = Literal["final", "last"]
+
+RANDOM, MEAN_FRAME = "random", "mean_frame"
+BASELINES = (RANDOM, MEAN_FRAME)
+MEAN_FRAME_TARGET = "vssl.backbones.mean_frame.MeanFrame"
+NAMED = 3  # tensors named in a message about a wrong backbone
+
+
+def load_encoder(spec: str, bound: dict[str, Any], checkpoint: Checkpoint = "final") -> tuple[Backbone, dict[str, Any]]:
+    """The encoder that `spec` names, built from the node `backbone` of `bound`, and who it is.
+
+    Args:
+        spec: a run folder, a file `*.safetensors` of our own backbone, "random" (the backbone untrained, by `seed`) or
+            "mean_frame".
+        checkpoint: "last" reads the last checkpoint of an unfinished run.
+    Returns:
+        The encoder on the CPU; {"name", "kind", "method", "weights"}, with "checkpoint" where it is not the final one.
+    Raises:
+        UserError: there is no such encoder, its run is not finished, or its weights belong to another backbone.
+    """
+    if spec == MEAN_FRAME:
+        encoder = construct(mean_frame_node(bound), Backbone, "backbone")
+        return encoder, _identity(spec, MEAN_FRAME, spec, encoder)
+    if spec == RANDOM:
+        encoder = untrained(bound)
+        return encoder, _identity(spec, RANDOM, spec, encoder)
+    path = Path(spec)
+    if path.is_dir():
+        return _of_run(path, bound, checkpoint)
+    if path.is_file():
+        encoder = untrained(bound)
+        fill(encoder, _read_weights(path), path)
+        return encoder, _identity(path.stem, "file", path.stem, encoder)
+    raise UserError(f"encoder={spec}: there is no such folder or file{_nearest_encoder(path)}", _KINDS)
+
+
+def load(run_or_file: str | Path, method: bool = False) -> Backbone | Method:
+    """An encoder from a finished run's folder; with `method`, the LightningModule as its last checkpoint holds it.
+
+    >>> encoder = vssl.load("runs/simsiam-vit_nano-moving_shapes-s0-0a1b2c3d")
+    """
+    folder = Path(run_or_file)
+    if folder.is_file():
+        # checkpoints/backbone.safetensors of a run: its settings lie two folders up.
+        folder = folder.parent.parent
+    if not folder.is_dir():
+        raise UserError(f"{run_or_file}: there is no such run{_nearest_encoder(folder)}")
+    bound = run_config(folder)
+    if method:
+        return _last_method(folder, bound, read_record(folder))
+    return _of_run(folder, bound, "final")[0]
+
+
+def run_config(folder: Path) -> dict[str, Any]:
+    """The bound configuration of a run, as its folder keeps it."""
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder} holds no run: there is no {CONFIG} in it", _KINDS)
+    return read_yaml(folder / CONFIG)
+
+
+def untrained(bound: dict[str, Any]) -> Backbone:
+    """The backbone with the weights that every method of this seed starts from; torch's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(bound["seed"])
+        return construct(bound["backbone"], Backbone, "backbone")
+
+
+def mean_frame_node(bound: dict[str, Any]) -> dict[str, Any]:
+    return {"_target_": MEAN_FRAME_TARGET, "size": bound["clip"]["size"]}
+
+
+def fill(encoder: Backbone, weights: dict[str, torch.Tensor], source: Path) -> None:
+    """Puts `weights` into `encoder`, all of them or none.
+
+    Raises:
+        UserError: names or shapes differ; the first differing tensors are named.
+    """
+    expected = encoder.state_dict()
+    different = [
+        f"{name} is {_shape(weights.get(name))} there, {_shape(expected.get(name))} here"
+        for name in [*expected, *(name for name in weights if name not in expected)]
+        if _shape(weights.get(name)) != _shape(expected.get(name))
+    ]
+    if different:
+        more = f"; {len(different) - NAMED} more differ" if len(different) > NAMED else ""
+        raise UserError(
+            f"{source} holds another backbone than the one chosen: {'; '.join(different[:NAMED])}{more}",
+            "leave backbone= and clip.* out: a run's folder knows its own",
+        )
+    encoder.load_state_dict(weights)
+
+
+_KINDS = "an encoder is a run folder, its checkpoints/backbone.safetensors, random or mean_frame"
+
+
+def _of_run(folder: Path, bound: dict[str, Any], checkpoint: Checkpoint) -> tuple[Backbone, dict[str, Any]]:
+    own = run_config(folder)
+    record = read_record(folder)
+    who = record["identity"]
+    if checkpoint == "last" and record["status"] != "done":
+        encoder = _last_method(folder, own, record).exported
+        return encoder, {**_identity(who["name"], "run", who["method"], encoder), "checkpoint": "last"}
+    if record["status"] != "done":
+        raise UserError(
+            f"{folder}: this run is not finished (its status is '{record['status']}')",
+            "give its pretrain command again to finish it, or checkpoint=last to read what there is",
+        )
+    encoder = untrained(bound)
+    fill(encoder, _read_weights(folder / BACKBONE), folder / BACKBONE)
+    return encoder, _identity(who["name"], "run", who["method"], encoder)
+
+
+def _last_method(folder: Path, bound: dict[str, Any], record: Record) -> Method:
+    """The method with the weights of `last.ckpt`; a final file holds the exported backbone only."""
+    path = folder / LAST
+    if not path.is_file():
+        raise UserError(f"{folder}: the run has no checkpoint yet: there is no {LAST} in it")
+    threads = torch.get_num_threads()
+    method = assemble(Composed(bound, record["identity"]), bound).method
+    torch.set_num_threads(threads)  # assembling sets those of the run
+    method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    return method
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file, although its run is finished") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no whole file of weights (safetensors): {error}") from error
+
+
+def _identity(name: str, kind: str, method: str, encoder: Backbone) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "method": method, "weights": weights_hash(encoder)}
+
+
+def _shape(tensor: torch.Tensor | None) -> str:
+    return "absent" if tensor is None else str(tuple(tensor.shape))
+
+
+def _nearest_encoder(path: Path) -> str:
+    """The name that was probably meant: a baseline, or what lies beside."""
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    return nearest(path.name, [*BASELINES, *beside])

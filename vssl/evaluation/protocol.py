@@ -1,0 +1,145 @@
+"""What an evaluation is: an encoder and a task in, metrics and one row a video out."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vssl.backbones.base import Backbone
+from vssl.config.errors import UserError, nearest
+from vssl.video.decode import Reader
+from vssl.video.lists import Samples
+from vssl.video.views import Clip, evaluation_views
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an encoder is asked: lists of videos, one label of them, and how their clips are read.
+
+    Args:
+        train: training videos, without those of `select`.
+        select: training videos held back to choose a protocol's settings on.
+        test: read once, after every choice has been made.
+        label: which of the samples' labels is asked for; videos without it are left out.
+        classes: class names in the order of their indices.
+        flip_safe: a horizontal flip keeps the label (for protocols that tune the encoder).
+        cache: folder of features of this backbone's settings; weights, lists and clips are told apart within it.
+        workers: loader processes; they change no number.
+        batch_size: clips in one forward pass of the encoder.
+        seed: of a probe's own randomness.
+        select_rule: how `select` was divided from the training list, in words.
+    """
+
+    train: Samples
+    select: Samples
+    test: Samples
+    label: str
+    classes: tuple[str, ...]
+    clip: Clip
+    flip_safe: bool
+    reader: Reader
+    cache: Path
+    workers: int = 0
+    batch_size: int = 64
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    seed: int = 0
+    select_rule: str = "given"
+
+    def carrying(self, samples: Samples) -> NDArray[np.int64]:
+        """int64 [n]: the class of every video of `samples` that has the label."""
+        if self.label not in samples.labels:
+            known = f"{nearest(self.label, samples.labels)}; known: {', '.join(samples.labels)}"
+            raise UserError(f"eval.label={self.label}: no such label{known}")
+        label = samples.labels[self.label]
+        return label[label >= 0]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a protocol found.
+
+    Args:
+        metrics: {"top1": {"value", "low", "high"}, ...} as shares, the bounds of a 95 % interval over test videos.
+        predictions: one row a test video: id, label, prediction (class indices), scores (list of K).
+        chosen: settings that the protocol chose on `select`, and what it left out.
+        stamp: everything that two numbers must share to stand in one column.
+        inputs: digest of the clips that the encoder saw; equal for two encoders that were shown the same.
+        artefacts: {name: file} of what the protocol wrote into its folder.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    predictions: pd.DataFrame
+    chosen: dict[str, Any]
+    stamp: dict[str, Any]
+    inputs: str
+    artefacts: dict[str, str] = field(default_factory=dict)
+
+
+class Protocol(ABC):
+    """One way of asking what an encoder knows. The constructor's arguments are the protocol's settings.
+
+    `version` goes up whenever a change of code changes numbers.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    frozen: ClassVar[bool] = True
+
+    @abstractmethod
+    def run(self, encoder: Backbone, task: Task, out: Path) -> Results:
+        """Reads `task.test` once, at the end; files of its own go into the existing folder `out`."""
+
+    @abstractmethod
+    def settings(self, task: Task) -> dict[str, Any]:
+        """This protocol's part of the stamp: features, head, optimiser, grid, selection."""
+
+    def check(self, task: Task) -> None:
+        """Refuses what cannot work, before any video is read.
+
+        Raises:
+            UserError: too few videos, one class only, or a class of the test list that no training video shows.
+        """
+        where = f"eval.label={task.label}"
+        fit, test = np.concatenate([task.carrying(task.train), task.carrying(task.select)]), task.carrying(task.test)
+        if len(fit) < 2:
+            raise UserError(f"{where}: {len(fit)} training videos carry this label; at least two are needed")
+        if len(test) == 0:
+            raise UserError(f"{where}: no test video carries this label")
+        present = np.unique(fit)
+        if len(present) < 2:
+            name = task.classes[present[0]]
+            raise UserError(f"{where}: all {len(fit)} training videos are of one class, '{name}'; there must be two")
+        absent = {task.classes[index]: int((test == index).sum()) for index in np.setdiff1d(test, present)}
+        if absent:
+            counts = ", ".join(f"'{name}' ({count} test videos)" for name, count in absent.items())
+            raise UserError(
+                f"{where}: classes of the test list without a training video: {counts}",
+                "no probe can learn them; add training videos or take these test videos out of the list",
+            )
+
+    def stamp(self, task: Task) -> dict[str, Any]:
+        """Protocol, clips, layer, label and lists: two numbers share a column only if all of it is equal."""
+        ((_, view),) = evaluation_views(task.clip).positions
+        return {
+            "protocol": self.name,
+            "version": self.version,
+            "frozen": self.frozen,
+            "clip": {
+                "views": "1 x 1", "frames": view.frames, "stride": view.stride, "size": view.size, "mode": "centre",
+                "padding": view.pad,
+            },
+            "layer": "last",
+            "pooling": "the encoder's summary",  # mean or class token: a setting of the backbone, in its hash
+            "precision": task.precision,
+            "label": task.label,
+            "classes": len(task.classes),
+            "lists": {name: getattr(task, name).list_hash() for name in ("train", "select", "test")},
+            **self.settings(task),
+        }  # fmt: skip

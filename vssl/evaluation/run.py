@@ -1,0 +1,289 @@
+"""One encoder under several protocols and labels: what is missing is done, each leaves a record and its predictions."""
+
+import datetime
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+
+from vssl.backbones.base import Backbone
+from vssl.config.bind import construct
+from vssl.config.errors import UserError, WorkError, nearest
+from vssl.datamodule import VideoDataModule
+from vssl.evaluation.encoders import MEAN_FRAME, Checkpoint, load_encoder, mean_frame_node
+from vssl.evaluation.protocol import Protocol, Results, Task
+from vssl.evaluation.settings import Evaluation
+from vssl.records.atomic import atomic, writable
+from vssl.records.environment import environment
+from vssl.records.folders import baseline_folder, cache_dir, eval_folder
+from vssl.records.hashes import PARTS, hash_of, part_hashes
+from vssl.records.record import Record, read_record, write_record
+from vssl.training.settings import Run
+from vssl.video.lists import select_split
+from vssl.video.views import Clip
+
+PREDICTIONS = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The encoder that is asked, and what its records say of it.
+
+    Args:
+        who: {"name", "kind", "method", "weights"}.
+        names: {"backbone", "data"}: what the user calls the parts.
+        hashes: of the parts, see `vssl.records.hashes.part_hashes`.
+        folder: of the run, or of the baseline.
+    """
+
+    encoder: Backbone
+    who: dict[str, Any]
+    names: dict[str, str | None]
+    hashes: dict[str, str]
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One protocol on one label."""
+
+    name: str
+    protocol: Protocol
+    task: Task
+    eval_hash: str
+    folder: Path
+
+
+def evaluate(
+    bound: dict[str, Any],
+    choices: Mapping[str, str],
+    encoder: str,
+    out: Path,
+    *,
+    checkpoint: Checkpoint = "final",
+    console: Console | None = None,
+) -> list[Path]:
+    """Runs every protocol of `bound["eval"]` on every label; what has a finished record already is left as it is.
+
+    Args:
+        bound: bound configuration; its data, clip and backbone are what the encoder is read with.
+        choices: {group: choice}, for the names in records.
+        encoder: see `load_encoder`.
+        out: folder that baselines are kept under; the evaluations of a run lie in its own folder.
+    Returns:
+        The folder of each evaluation, in the order label, then protocol.
+    Raises:
+        UserError: the request is wrong. Everything is checked before anything is written.
+        WorkError: an evaluation failed; its record says how.
+    """
+    console = console or Console(stderr=True)
+    evaluation = construct(bound["eval"], Evaluation, "eval")
+    if not evaluation.protocols:
+        raise UserError("eval: no protocol is chosen", "for example eval=knn,linear")
+    run = construct(bound["run"], Run, "run")
+    datamodule = construct(bound["data"], VideoDataModule, "data")  # type: ignore[type-abstract]
+    torch.set_num_threads(run.thread_count())
+    subject = _subject(bound, choices, encoder, checkpoint, datamodule, out)
+    tasks = _tasks(bound, evaluation, run, datamodule, subject)
+    jobs = [_job(name, bound, evaluation, task, subject) for task in tasks for name in evaluation.protocols]
+    missing = [job for job in jobs if not _is_done(job.folder)]
+    for job in missing:
+        job.protocol.check(job.task)
+    writable(subject.folder)
+    if subject.who["kind"] != "run" and not _is_done(subject.folder):
+        write_record(subject.folder, _encoder_record(subject))
+    for job in missing:
+        _carry_out(job, subject, console)
+    if len(missing) < len(jobs):
+        there = f"{len(jobs) - len(missing)} of {len(jobs)} evaluations were there already"
+        _say(console, f"{subject.who['name']}: {there}")
+    return [job.folder for job in jobs]
+
+
+def _subject(
+    bound: dict[str, Any],
+    choices: Mapping[str, str],
+    spec: str,
+    checkpoint: Checkpoint,
+    datamodule: VideoDataModule,
+    out: Path,
+) -> Subject:
+    encoder, who = load_encoder(spec, bound, checkpoint)
+    names = {part: choices.get(part) for part in ("backbone", "data")}
+    if who["kind"] == MEAN_FRAME:
+        names["backbone"] = MEAN_FRAME
+        bound = {**bound, "backbone": mean_frame_node(bound)}
+    hashes = part_hashes(bound, datamodule.content_hash())
+    identity = hash_of([hashes["data"], hashes["backbone"], who["weights"], bound["seed"]])
+    folder = Path(spec) if who["kind"] == "run" else baseline_folder(out, who["name"], identity)
+    return Subject(encoder, who, names, hashes, bound["seed"], folder)
+
+
+def _tasks(
+    bound: dict[str, Any], evaluation: Evaluation, run: Run, datamodule: VideoDataModule, subject: Subject
+) -> list[Task]:
+    labels = list(dict.fromkeys(evaluation.labels or datamodule.labels()))
+    for label in labels:
+        if label not in datamodule.classes:
+            known = f"{nearest(label, datamodule.classes)}; it has {', '.join(datamodule.classes) or 'none'}"
+            raise UserError(f"eval.label={label}: the data set has no such label{known}")
+    samples = datamodule.samples("train")
+    if len(samples) < 2:
+        raise UserError(f"the data set has {len(samples)} training videos; at least two are needed")
+    train, select, rule = select_split(samples)
+    return [
+        Task(
+            train=samples.take(train),
+            select=samples.take(select),
+            test=datamodule.samples("test"),
+            label=label,
+            classes=tuple(datamodule.classes[label]),
+            clip=construct(bound["clip"], Clip, "clip"),
+            flip_safe=datamodule.flip_safe,
+            reader=datamodule.reader,
+            cache=cache_dir() / "features" / subject.hashes["backbone"][:16],
+            workers=run.worker_count(datamodule.decoder),
+            batch_size=evaluation.batch_size,
+            device=_device(run.device),
+            precision=evaluation.precision,
+            seed=subject.seed,
+            select_rule=rule,
+        )
+        for label in labels
+    ]
+
+
+def _job(name: str, bound: dict[str, Any], evaluation: Evaluation, task: Task, subject: Subject) -> Job:
+    protocol = evaluation.protocols[name]
+    eval_hash = hash_of(
+        {"protocol": bound["eval"][name], "version": protocol.version, "precision": task.precision, "label": task.label}
+    )
+    whole = hash_of(
+        [eval_hash, subject.hashes["data"], subject.hashes["backbone"], subject.who["weights"], subject.seed]
+    )
+    return Job(name, protocol, task, eval_hash, eval_folder(subject.folder, name, task.label, whole))
+
+
+def _is_done(folder: Path) -> bool:
+    """Whether a finished record lies there; one that cannot be read is made again."""
+    try:
+        return bool(read_record(folder)["status"] == "done")
+    except UserError:
+        return False
+
+
+def _carry_out(job: Job, subject: Subject, console: Console) -> None:
+    writable(job.folder)
+    started, begun = _now(), time.perf_counter()
+    record = {**_first_record(job, subject), "started": started}
+    try:
+        results = job.protocol.run(subject.encoder, job.task, job.folder)
+    except (WorkError, RuntimeError, OSError) as error:
+        write_record(job.folder, {**record, "status": "failed", "error": _first_line(error), "finished": _now()})
+        raise
+    seconds = time.perf_counter() - begun
+    _write_predictions(job.folder / PREDICTIONS, results.predictions)
+    write_record(
+        job.folder,
+        {
+            **record,
+            "results": results.metrics,
+            "chosen": results.chosen,
+            "protocol": results.stamp,
+            "inputs": results.inputs,
+            "artefacts": {"predictions": PREDICTIONS, **results.artefacts},
+            "budget": {"seconds": round(seconds, 2)},
+            "finished": _now(),
+        },
+    )
+    _say(console, f"{subject.who['name']}: {job.name} on {job.task.label}: {_told(results)}, {seconds:.1f} s")
+
+
+def _first_record(job: Job, subject: Subject) -> Record:
+    return {
+        "kind": "evaluate",
+        "status": "done",
+        "error": None,
+        "identity": {
+            "encoder": subject.who,
+            "backbone": subject.names["backbone"],
+            "data": subject.names["data"],
+            "protocol": job.name,
+            "label": job.task.label,
+            "hashes": {
+                "data": subject.hashes["data"], "backbone": subject.hashes["backbone"], "eval": job.eval_hash,
+            },
+        },
+        "seed": subject.seed,
+        "protocol": job.protocol.stamp(job.task),
+        "environment": {**environment(), **_where(job.task)},
+    }  # fmt: skip
+
+
+def _encoder_record(subject: Subject) -> Record:
+    """The record of an encoder that no run of ours made: no views, no method, no training, and it cost nothing here."""
+    nothing = ("steps", "epochs", "samples", "clips", "frames", "flops", "seconds", "gpu_hours", "effective_batch")
+    return {
+        "kind": "encoder",
+        "status": "done",
+        "error": None,
+        "identity": {
+            "name": subject.who["name"],
+            "method": subject.who["method"],
+            "backbone": subject.names["backbone"],
+            "data": subject.names["data"],
+            "views": None,
+            "hashes": {part: subject.hashes[part] if part in ("data", "backbone") else None for part in PARTS},
+        },
+        "seed": subject.seed,
+        "budget": {
+            "planned": {}, **dict.fromkeys(nothing, 0),
+            "parameters": sum(parameter.numel() for parameter in subject.encoder.parameters()),
+        },
+        "clips": None,
+        "environment": environment(),
+    }  # fmt: skip
+
+
+def _write_predictions(path: Path, predictions: pd.DataFrame) -> None:
+    with atomic(path) as temporary:
+        predictions.to_parquet(temporary, index=False)
+
+
+def _where(task: Task) -> dict[str, Any]:
+    return {
+        "device": task.device,
+        "threads": torch.get_num_threads(),
+        "workers": task.workers,
+        "reader": type(task.reader).__name__,
+    }
+
+
+def _device(asked: str) -> str:
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UserError("run.device=cuda: torch finds no GPU here", "run.device=auto takes a GPU where there is one")
+    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _told(results: Results) -> str:
+    name, metric = next(iter(results.metrics.items()))
+    return f"{name} {metric['value']:.1%} ({metric['low']:.1%} to {metric['high']:.1%})"
+
+
+def _first_line(error: BaseException) -> str:
+    lines: Sequence[str] = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

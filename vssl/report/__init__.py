@@ -1,0 +1,1 @@
+"""Records to tables and plots: a pure function of what runs left behind. No torch."""

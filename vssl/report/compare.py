@@ -1,0 +1,179 @@
+"""Which rows may be read together: conditions, and the letters of those that are under others."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from vssl.records.hashes import DATA_LEFT_OUT, hash_of
+from vssl.report import clips
+from vssl.report.differences import told
+from vssl.report.gather import Encoder
+from vssl.report.grid import flop_unit
+from vssl.report.rows import Column, Row
+
+_LETTERS = "abcdefghijklmnoprstuvwxyz"  # q has no superscript
+
+
+class Letters:
+    """One letter for each distinct text, in the order of their first use."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def of(self, text: str) -> str:
+        if text not in self.texts:
+            self.texts.append(text)
+        return self._letter(self.texts.index(text))
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(self._letter(place), text) for place, text in enumerate(self.texts)]
+
+    @staticmethod
+    def _letter(place: int) -> str:
+        return _LETTERS[place % len(_LETTERS)] * (place // len(_LETTERS) + 1)
+
+
+def conditions(row: Row) -> dict[str, str]:
+    """Hashes of what must be equal for two trained rows to be ranked together."""
+    encoder = row.first
+    hashes = encoder.hashes
+    first_view = encoder.positions[0]["settings"] if encoder.positions else "unknown"
+    return {
+        "data": hashes.get("data", ""),
+        "first view": first_view,
+        "budget": hash_of(planned(encoder)),
+        "backbone": hashes.get("backbone", ""),
+    }
+
+
+def reference_of(rows: Sequence[Row]) -> Row | None:
+    """The row that the others are compared with: under the conditions most rows share, with the clips most rows saw.
+
+    Rows trained without labels come before those trained with; of equals the first of `rows`.
+    """
+    trained = [row for row in rows if row.kind == "run" and not row.first.unfinished]
+    candidates = [row for row in trained if row.first.label is None] or trained
+    if not candidates:
+        return None
+    most = Counter(hash_of(conditions(row)) for row in candidates).most_common(1)[0][0]
+    alike = [row for row in candidates if hash_of(conditions(row)) == most]
+    return max(alike, key=lambda row: sum(clips.compare(row, other).verdict == "same" for other in alike))
+
+
+def mark_rows(rows: Sequence[Row], reference: Row | None, letters: Letters) -> None:
+    """Names, on every trained row, what is other than in `reference`."""
+    for row in rows:
+        if row.kind != "run":
+            continue
+        row.differences = ["unfinished run, read at its last checkpoint"] if row.first.unfinished else []
+        if reference is not None and row is not reference:
+            row.differences += differences(row, reference)
+        row.marks = "".join(letters.of(text) for text in row.differences)
+
+
+def differences(row: Row, reference: Row) -> list[str]:
+    """One text for each condition that is other, and one where the clips are, although the settings are equal."""
+    mine, theirs = conditions(row), conditions(reference)
+    found = [_difference(part, row.first, reference.first) for part in mine if mine[part] != theirs[part]]
+    if mine["data"] == theirs["data"] and mine["first view"] == theirs["first view"]:
+        seen = clips.compare(row, reference)
+        if seen.verdict == "differ":
+            found.append(f"other clips at equal settings: the digests differ at {seen.samples:,} samples")
+    return found
+
+
+def mark_columns(columns: Sequence[Column], letters: Letters) -> list[Column]:
+    """A letter on every column that only its stamp tells from an earlier one."""
+    marked: list[Column] = []
+    for column in columns:
+        former = next((one for one in marked if one.key[:3] == column.key[:3]), None)
+        marks = letters.of(f"other evaluation: {told(column.stamp, former.stamp)}") if former else ""
+        marked.append(Column(column.key, column.stamp, marks))
+    return marked
+
+
+def mark_inputs(rows: Sequence[Row], columns: Sequence[Column], letters: Letters) -> None:
+    """A letter on every number that was got from other evaluation clips than the column's first one."""
+    for column in columns:
+        cells = [row.cells[column.key] for row in rows if column.key in row.cells]
+        expected = cells[0].inputs[0] if cells else None
+        for cell in cells:
+            if any(digest != expected for digest in cell.inputs):
+                cell.marks += letters.of("other evaluation clips at equal settings: the digests of the inputs differ")
+
+
+def mark_random(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """Flags what is no higher than the upper bound of `random` on the same backbone; returns who lacks such a row."""
+    without = []
+    for row in rows:
+        if row.kind not in ("run", "file"):
+            continue
+        bare = [other for other in rows if other.kind == "random" and _backbone(other) == _backbone(row)]
+        bounds = {
+            column.key: max(other.cells[column.key].interval[1] for other in bare if column.key in other.cells)
+            for column in columns
+            if any(column.key in other.cells for other in bare)
+        }
+        for key, cell in row.cells.items():
+            cell.not_above_random = key in bounds and cell.mean <= bounds[key]
+        if row.cells.keys() - bounds.keys():
+            without.append(row.title)
+    return without
+
+
+def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    """In each column, among two or more ranked rows: the highest, and all whose interval overlaps its own."""
+    for column in columns:
+        cells = [row.cells[column.key] for row in rows if row.is_ranked and column.key in row.cells]
+        if len(cells) < 2:
+            continue
+        low = max(cells, key=lambda cell: cell.mean).interval[0]
+        for cell in cells:
+            cell.best = cell.interval[1] >= low and not cell.not_above_random
+
+
+def planned(encoder: Encoder) -> dict[str, Any]:
+    return dict((encoder.record.get("budget") or {}).get("planned") or {})
+
+
+def budget_text(encoder: Encoder) -> str:
+    """`"12.3 TFLOP"`, `"200 steps"`; empty where the record does not hold it."""
+    texts = []
+    for name, value in planned(encoder).items():
+        unit, size = flop_unit(value) if name == "flops" else (name, 1)
+        amount = value / size
+        texts.append(f"{amount:,.0f} {unit}" if amount == int(amount) else f"{amount:,.4g} {unit}")
+    return " ".join(texts)
+
+
+def _difference(part: str, own: Encoder, other: Encoder) -> str:
+    if part == "budget":
+        return f"budget: {budget_text(own) or 'unknown'}, not {budget_text(other) or 'unknown'}"
+    if part == "first view":
+        return f"first view: {told(_first_view(own), _first_view(other)) or 'other settings'}"
+    mine, theirs = own.record["identity"].get(part), other.record["identity"].get(part)
+    if mine != theirs:
+        return f"{part}: {mine}, not {theirs}"
+    text = told(_settings(part, own), _settings(part, other))
+    return f"{part}: {text or 'another one of the same name, the hashes differ'}"
+
+
+def _settings(part: str, encoder: Encoder) -> dict[str, Any]:
+    """The nodes that a part's hash is over, without what is not in it."""
+    nodes = {"data": ("data",), "backbone": ("backbone", "clip")}[part]
+    left_out = DATA_LEFT_OUT if part == "data" else frozenset()
+    return {
+        node: {key: value for key, value in (encoder.config.get(node) or {}).items() if key not in left_out}
+        for node in nodes
+    }
+
+
+def _first_view(encoder: Encoder) -> dict[str, Any]:
+    if not encoder.positions:
+        return {}
+    name = encoder.positions[0]["name"].partition(".")[0]
+    return dict((encoder.config.get("views") or {}).get(name) or {})
+
+
+def _backbone(row: Row) -> str | None:
+    return row.first.hashes.get("backbone")

@@ -1,0 +1,210 @@
+"""What lies in a folder of runs: encoders with their evaluations, and what failed."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from vssl.config.errors import UserError
+from vssl.config.folders import read_yaml
+from vssl.records.hashes import hash_of
+from vssl.records.record import Record, find_records, owner, read_record
+
+Kind = Literal["run", "random", "mean_frame", "file"]
+
+METRIC = "top1"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One finished evaluation of one encoder."""
+
+    record: Record
+
+    @property
+    def data(self) -> str:
+        return str(self.record["identity"]["data"])
+
+    @property
+    def label(self) -> str:
+        return str(self.record["identity"]["label"])
+
+    @property
+    def protocol(self) -> str:
+        return str(self.record["identity"]["protocol"])
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        return dict(self.record["protocol"])
+
+    @cached_property
+    def column(self) -> tuple[str, str, str, str]:
+        """Numbers stand in one column only where all of this is equal; the stamp holds the lists of videos."""
+        return self.data, self.label, self.protocol, hash_of(self.stamp)
+
+    @property
+    def result(self) -> dict[str, float]:
+        """{"value", "low", "high"}, shares in [0, 1]."""
+        return dict(self.record["results"][METRIC])
+
+    @property
+    def weights(self) -> str | None:
+        return self.record["identity"]["encoder"].get("weights")
+
+    @property
+    def finished(self) -> str:
+        return str(self.record.get("finished") or "")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One encoder of one seed.
+
+    Args:
+        folder: where its record lies.
+        unfinished: its run had not ended when it was evaluated.
+    """
+
+    folder: Path
+    record: Record
+    kind: Kind
+    unfinished: bool = False
+    evaluations: tuple[Evaluated, ...] = ()
+
+    @property
+    def method(self) -> str:
+        return str(self.record["identity"]["method"])
+
+    @property
+    def label(self) -> str | None:
+        """The label that it was trained on, if on any."""
+        return self.record["identity"].get("label")
+
+    @property
+    def seed(self) -> int:
+        return int(self.record["seed"])
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        return dict(self.record["identity"]["hashes"])
+
+    @property
+    def positions(self) -> list[dict[str, str]]:
+        """Per view: name, hash of its settings, digest of its clips."""
+        return list((self.record.get("clips") or {}).get("positions") or [])
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The bound configuration beside the record, for naming what differs; empty where there is none."""
+        try:
+            return read_yaml(self.folder / "config.yaml")
+        except UserError:
+            return {}
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """Equal for encoders that differ in their seed only."""
+        parts = ("data", "views", "backbone", "method", "train") if self.kind == "run" else ("data", "backbone")
+        own = str(self.folder) if self.kind == "file" else None
+        return self.kind, self.method, self.unfinished, own, *(self.hashes.get(part) for part in parts)
+
+
+@dataclass
+class Gathered:
+    """Everything below one folder.
+
+    Args:
+        troubles: one line for everything that is missing from the rows: failed, unfinished, unreadable, superseded.
+    """
+
+    folder: Path
+    encoders: list[Encoder] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+def gather(folder: Path, only: Collection[Path] | None = None) -> Gathered:
+    """Reads the records below `folder`.
+
+    Args:
+        only: folders of runs or evaluations to take; None takes all.
+    """
+    found = Gathered(Path(folder))
+    records: dict[Path, Record] = {}
+    for path in find_records(folder):
+        if not _wanted(path.parent, only):
+            continue
+        try:
+            records[path.parent] = read_record(path)
+        except UserError as error:
+            found.troubles.append(str(error).splitlines()[0].replace(f"{found.folder}/", ""))
+    for place, record in records.items():
+        if record["kind"] != "evaluate":
+            _add_encoder(found, place, record, list(_evaluations(found, place, record, records)))
+        elif owner(place) not in records:
+            found.troubles.append(f"{_relative(place, found.folder)}: an evaluation without the record of its encoder")
+    return found
+
+
+def _wanted(folder: Path, only: Collection[Path] | None) -> bool:
+    """Whether `folder`, its encoder's folder, or an evaluation in it is named."""
+    if only is None:
+        return True
+    named = {Path(path).resolve() for path in only}
+    own = folder.resolve()
+    return own in named or owner(own) in named or any(owner(path) == own for path in named)
+
+
+def _evaluations(found: Gathered, place: Path, record: Record, records: dict[Path, Record]) -> Iterator[Evaluated]:
+    """Finished evaluations of one encoder; the others become troubles."""
+    for folder, evaluation in records.items():
+        if evaluation["kind"] != "evaluate" or owner(folder) != place:
+            continue
+        if evaluation["status"] == "done":
+            yield Evaluated(evaluation)
+            continue
+        who = f"{_called(record)}, {evaluation['identity']['protocol']} on {evaluation['identity']['label']}"
+        found.troubles.append(f"{who}: evaluation {_outcome(evaluation)}")
+
+
+def _add_encoder(found: Gathered, place: Path, record: Record, evaluations: list[Evaluated]) -> None:
+    kind: Kind = "run" if record["kind"] == "pretrain" else _baseline_kind(record, evaluations)
+    final = [one for one in evaluations if one.record["identity"]["encoder"].get("checkpoint") != "last"]
+    early = [one for one in evaluations if one not in final]
+    if record["status"] == "done":
+        found.encoders.append(Encoder(place, record, kind, evaluations=_newest(found, record, final)))
+    else:
+        found.troubles.append(f"{_called(record)}: {_outcome(record)} ({_relative(place, found.folder)})")
+    if early:
+        found.encoders.append(Encoder(place, record, kind, True, _newest(found, record, early)))
+
+
+def _baseline_kind(record: Record, evaluations: list[Evaluated]) -> Kind:
+    kinds = {one.record["identity"]["encoder"]["kind"] for one in evaluations}
+    name = kinds.pop() if len(kinds) == 1 else record["identity"]["method"]
+    return name if name in ("random", "mean_frame") else "file"
+
+
+def _newest(found: Gathered, record: Record, evaluations: list[Evaluated]) -> tuple[Evaluated, ...]:
+    """One evaluation a column; a run that was made again has older ones, of its former weights, beside it."""
+    newest: dict[tuple[str, ...], Evaluated] = {}
+    for one in sorted(evaluations, key=lambda one: one.finished):
+        newest[one.column] = one
+    if superseded := len(evaluations) - len(newest):
+        found.troubles.append(f"{_called(record)}: {superseded} older evaluation(s) left out, made again since")
+    return tuple(newest.values())
+
+
+def _relative(place: Path, folder: Path) -> str:
+    return "." if place == folder else str(place.relative_to(folder))
+
+
+def _called(record: Record) -> str:
+    return f"{record['identity']['method']}, seed {record['seed']}"
+
+
+def _outcome(record: Record) -> str:
+    if record["status"] != "failed":
+        return f"not finished (status '{record['status']}')"
+    lines = str(record.get("error") or "without a message").strip().splitlines()
+    return f"failed: {lines[-1]}"

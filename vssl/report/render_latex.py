@@ -1,0 +1,81 @@
+"""The table for a paper: booktabs, intervals small behind their values."""
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vssl.report.grid import BELOW, NOTHING, Entry, Slot
+
+if TYPE_CHECKING:
+    from vssl.report.table import Table
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "≥": r"$\geq$", "·": r"$\cdot$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "°": r"$^{\circ}$",
+    "[": "{[}", "]": "{]}",
+}  # fmt: skip
+
+
+def latex(table: "Table", notes: Sequence[str] = ()) -> str:
+    """A `table` environment; a bracket that opens a cell is in braces, since `\\\\` would take it as its argument."""
+    results, costs = table.results, table.costs
+    slots = [*results, *costs]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_escaped(table.title)}}}",
+        rf"\begin{{tabular}}{{lr{'r' * len(slots)}}}",
+        r"\toprule",
+        *_header(slots),
+        r"\midrule",
+    ]
+    for place, row in enumerate(table.rows):
+        if place and row.section != table.rows[place - 1].section:
+            lines.append(r"\midrule")
+        entries = [_entry(slot.entries[place]) for slot in slots]
+        lines.append(_line([_escaped(row.name) + _raised(row.marks), str(row.n), *entries]))
+    if any(slot.chance.text for slot in slots):
+        lines += [r"\midrule", _line([r"\textit{chance}", "", *(_escaped(slot.chance.text) for slot in slots)])]
+    lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
+    lines += [rf"{_raised(letter)} {_escaped(text)}\par" for letter, text in table.marks]
+    lines += [rf"{_escaped(line)}\par" for line in [*table.lines, *table.troubles, *notes]]
+    lines += [r"\end{minipage}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _header(slots: Sequence[Slot]) -> list[str]:
+    """Labels over their protocols, with rules that say which belong together."""
+    heads = _line(["", "$n$", *(_escaped(slot.head) + _raised(slot.marks) for slot in slots)])
+    if not any(slot.over for slot in slots):
+        return [heads]
+    cells, rules, place = ["", ""], [], 3
+    for over, group in itertools.groupby(slots, key=lambda slot: slot.over):
+        width = len(list(group))
+        if over:
+            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{_escaped(over)}}}")
+            rules.append(rf"\cmidrule(lr){{{place}-{place + width - 1}}}")
+        else:
+            cells += [""] * width
+        place += width
+    return [_line(cells), " ".join(rules), heads]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _entry(entry: Entry) -> str:
+    text = _escaped(entry.text)
+    text = rf"\textbf{{{text}}}" if entry.best else "--" if entry.text == NOTHING else text
+    text += (_escaped(BELOW) if entry.not_above_random else "") + _raised(entry.marks)
+    return rf"{text} {{\scriptsize [{entry.low}, {entry.high}]}}" if entry.low else text
+
+
+def _raised(letters: str) -> str:
+    return rf"\textsuperscript{{{letters}}}" if letters else ""
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SPECIAL.get(letter, letter) for letter in text.replace("\n", " "))

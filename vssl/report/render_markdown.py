@@ -1,0 +1,49 @@
+"""The table as GitHub markdown."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vssl.report.grid import BELOW, Entry
+
+if TYPE_CHECKING:
+    from vssl.report.table import Table
+
+
+def markdown(table: "Table", notes: Sequence[str] = ()) -> str:
+    """Title, table, and notes as a list; ends with a newline."""
+    slots = [*table.results, *table.costs]
+    lines = [f"**{_escaped(table.title)}**", ""]
+    if table.rows:
+        heads = ["method", "n", *(_escaped(slot.title) + _raised(slot.marks) for slot in slots)]
+        lines += [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)])]
+        for place, row in enumerate(table.rows):
+            entries = [_entry(slot.entries[place]) for slot in slots]
+            lines.append(_line([_escaped(row.name) + _raised(row.marks), str(row.n), *entries]))
+        if any(slot.chance.text for slot in slots):
+            lines.append(_line(["*chance*", "", *(slot.chance.text for slot in slots)]))
+        lines.append("")
+    lines += [f"- {_raised(letter)} {_escaped(text)}" for letter, text in table.marks]
+    lines += [f"- {_escaped(line)}" for line in table.lines]
+    lines += [f"- ⚠ {_escaped(line)}" for line in table.troubles]
+    lines += [f"- **{_escaped(line)}**" for line in notes]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _entry(entry: Entry) -> str:
+    text = f"**{entry.text}**" if entry.best else entry.text
+    text += (BELOW if entry.not_above_random else "") + _raised(entry.marks)
+    return f"{text} [{entry.low}, {entry.high}]" if entry.low else text
+
+
+def _raised(letters: str) -> str:
+    return f"<sup>{letters}</sup>" if letters else ""
+
+
+def _escaped(text: str) -> str:
+    """Names hold underscores, settings stars and brackets, errors anything: none of it is markup."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text.replace("\n", " "))

@@ -1,0 +1,198 @@
+"""Encoders to rows, evaluations to columns and cells."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from vssl.report.gather import Encoder, Evaluated, Gathered, Kind
+from vssl.statistics import mean_std_t
+
+COST = ("steps", "samples", "seconds", "flops", "data_wait_share")
+"""Fields of a record's budget that a table shows; all of them are means over seeds."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One evaluation: protocol on a label of a data set, under one stamp."""
+
+    key: tuple[str, str, str, str]
+    stamp: dict[str, Any]
+    marks: str = ""
+
+    @property
+    def data(self) -> str:
+        return self.key[0]
+
+    @property
+    def label(self) -> str:
+        return self.key[1]
+
+    @property
+    def protocol(self) -> str:
+        return self.key[2]
+
+    @property
+    def chance(self) -> float | None:
+        """Top-1 of guessing, 1 / classes; None where the record does not hold the number of classes."""
+        classes = self.stamp.get("classes")
+        return 1 / classes if classes else None
+
+
+@dataclass
+class Cell:
+    """Top-1 of one row in one column, shares in [0, 1].
+
+    Args:
+        values: one a seed, in the order of seeds.
+        lows: bootstrap bounds over videos, one a seed, as are `highs`.
+        inputs: digests of the clips that the encoder was shown, one a seed.
+        marks: letters of notes.
+        not_above_random: no higher than the upper bound of the random encoder.
+        best: not told apart from the highest value among rows under the same conditions.
+    """
+
+    values: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    inputs: tuple[str | None, ...] = ()
+    marks: str = ""
+    not_above_random: bool = False
+    best: bool = False
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return mean_std_t(self.values).mean
+
+    @property
+    def std(self) -> float | None:
+        return mean_std_t(self.values).std
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """n = 1: bootstrap over videos; n = 2: what both seeds' bootstraps cover; n >= 3: t interval over seeds."""
+        summary = mean_std_t(self.values)
+        if summary.low is not None and summary.high is not None:
+            return summary.low, summary.high
+        return min(self.lows), max(self.highs)
+
+    @property
+    def interval_name(self) -> str:
+        return INTERVAL_NAMES[min(self.n, 3)]
+
+
+INTERVAL_NAMES = {
+    1: "95% bootstrap over videos",
+    2: "95% bootstrap over videos, of both seeds together",
+    3: "95% t interval over seeds",
+}
+
+
+@dataclass
+class Row:
+    """Encoders that differ in their seed only.
+
+    Args:
+        name: method, with what tells it from rows of the same method, unless its marks do.
+        differences: what is other than in the first row, in words.
+        marks: letters of these.
+    """
+
+    encoders: list[Encoder]
+    cells: dict[tuple[str, ...], Cell]
+    name: str = ""
+    differences: list[str] = field(default_factory=list)
+    marks: str = ""
+
+    @property
+    def first(self) -> Encoder:
+        return self.encoders[0]
+
+    @property
+    def kind(self) -> Kind:
+        return self.first.kind
+
+    @property
+    def title(self) -> str:
+        """Name and letters, for a sentence."""
+        return f"{self.name} [{self.marks}]" if self.marks else self.name
+
+    @property
+    def seeds(self) -> list[int]:
+        return [encoder.seed for encoder in self.encoders]
+
+    @property
+    def n(self) -> int:
+        return len(self.encoders)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Trained without labels, to the end, under the conditions of the first row."""
+        return self.kind == "run" and self.first.label is None and not self.marks
+
+    @property
+    def section(self) -> int:
+        """Rows of one section stand together: ranked; other conditions; labels; files; without training."""
+        if self.kind == "run":
+            return 2 if self.first.label is not None else 0 if not self.marks else 1
+        return 3 if self.kind == "file" else 4
+
+    @cached_property
+    def cost(self) -> dict[str, float]:
+        """Mean over seeds of every field of `COST` that the records hold; nothing for what was not trained here."""
+        if self.kind != "run":
+            return {}
+        budgets = [encoder.record.get("budget") or {} for encoder in self.encoders]
+        return {
+            key: mean_std_t([float(budget[key]) for budget in budgets]).mean
+            for key in COST
+            if all(budget.get(key) is not None for budget in budgets)
+        }
+
+
+def rows_of(found: Gathered) -> list[Row]:
+    """Encoders grouped by what they are; of two with the same seed the newer one stays, and a trouble says so."""
+    groups: dict[tuple[object, ...], dict[int, Encoder]] = {}
+    for encoder in sorted(found.encoders, key=_finished):
+        seeds = groups.setdefault(encoder.group, {})
+        if former := seeds.get(encoder.seed):
+            same = f"{encoder.method}, seed {encoder.seed}: same configuration and seed in {encoder.folder}"
+            found.troubles.append(f"{same}; {former.folder} is left out")
+        seeds[encoder.seed] = encoder
+    return [_row([seeds[seed] for seed in sorted(seeds)]) for seeds in groups.values()]
+
+
+def columns_of(encoders: Iterable[Encoder]) -> list[Column]:
+    """Every evaluation once, by data set, label, protocol; of several stamps the one with most numbers first."""
+    found = [one for encoder in encoders for one in encoder.evaluations]
+    counts: dict[tuple[str, ...], int] = {}
+    for one in found:
+        counts[one.column] = counts.get(one.column, 0) + 1
+    columns = {one.column: Column(one.column, one.stamp) for one in found}
+    return sorted(columns.values(), key=lambda column: (*column.key[:3], -counts[column.key], column.key[3]))
+
+
+def _row(encoders: Sequence[Encoder]) -> Row:
+    by_column: dict[tuple[str, ...], list[Evaluated]] = {}
+    for encoder in encoders:
+        for one in encoder.evaluations:
+            by_column.setdefault(one.column, []).append(one)
+    return Row(list(encoders), {key: _cell(evaluated) for key, evaluated in by_column.items()})
+
+
+def _cell(evaluated: Sequence[Evaluated]) -> Cell:
+    results = [one.result for one in evaluated]
+    return Cell(
+        values=tuple(result["value"] for result in results),
+        lows=tuple(result["low"] for result in results),
+        highs=tuple(result["high"] for result in results),
+        inputs=tuple(one.record.get("inputs") for one in evaluated),
+    )
+
+
+def _finished(encoder: Encoder) -> str:
+    return str(encoder.record.get("finished") or "")

@@ -1,0 +1,84 @@
+"""A bench: a named plan carried out here, one trial after the other, with the table at its end."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vssl.config.errors import UserError
+from vssl.evaluation.run import evaluate
+from vssl.records.atomic import writable
+from vssl.report.files import write_all
+from vssl.report.table import comparison
+from vssl.sweeps.plan import Plan, Trial, plan
+from vssl.sweeps.state import PlanState, TrialState
+from vssl.training.run import pretrain
+
+
+def bench(name: str, overrides: Sequence[str], paths: Mapping[str, str], console: Console | None = None) -> int:
+    """Carry out `bench=name`; what is finished is kept, what is missing is made, the table shows all of it.
+
+    Returns:
+        0, or 1 where a trial failed (the table lists it with its error; the others are finished nevertheless).
+    """
+    console = console or Console(stderr=True)
+    begun = time.perf_counter()
+    todo = plan(name, overrides, paths)
+    folder = Path(todo.trials[0].bound["run"]["out"]) / "bench" / name
+    writable(folder)
+    state = PlanState(folder)
+    shown: list[Path] = []
+    failed = 0
+    for number, trial in enumerate(todo.trials, 1):
+        console.rule(f"{name}: {number} of {len(todo.trials)}: {trial.name}", style="dim")
+        run, error = _carry_out(trial, state, folder, console)
+        shown += [run] if run is not None else []
+        failed += error is not None
+    for encoder, trial in _baselines(todo):
+        console.rule(f"{name}: {encoder}, seed {trial.bound['seed']}", style="dim")
+        shown += _evaluate(trial, encoder, folder, console)
+    table = comparison(folder, only=shown)
+    notes = [todo.note] if todo.note else []
+    files = write_all(table, folder, notes=notes)
+    Console().print(table.to_screen(notes=notes))
+    console.print(f"{time.perf_counter() - begun:.0f} s; {', '.join(str(file) for file in files)}", highlight=False)
+    return 1 if failed else 0
+
+
+def _carry_out(trial: Trial, state: PlanState, folder: Path, console: Console) -> tuple[Path | None, str | None]:
+    """Pretrain and evaluate one trial; a failure is written down and does not stop the others."""
+    with state.claim(trial.id):
+        bound = _placed(trial.bound, folder)
+        state.write(trial.id, TrialState(trial.name, "running"))
+        run: Path | None = None
+        try:
+            run = pretrain(trial.composed, bound, console)
+            _evaluate(trial, str(run), folder, console)
+        except UserError as error:
+            first = str(error).splitlines()[0]
+            console.print(f"error: {trial.name}: {error}", style="red", highlight=False, soft_wrap=True)
+            state.write(trial.id, TrialState(trial.name, "failed", error=first))
+            return run, first
+        state.write(trial.id, TrialState(trial.name, "done", run=run.name))
+        return run, None
+
+
+def _evaluate(trial: Trial, encoder: str, folder: Path, console: Console) -> list[Path]:
+    return evaluate(_placed(trial.bound, folder), trial.composed.choices, encoder, folder, console=console)
+
+
+def _baselines(todo: Plan) -> list[tuple[str, Trial]]:
+    """Encoders without training: `random` once a seed, `mean_frame` once, on the first trial's data and backbone."""
+    by_seed = {trial.bound["seed"]: trial for trial in reversed(todo.trials)}
+    seeds = sorted(by_seed)
+    return [
+        (encoder, by_seed[seed])
+        for encoder in todo.encoders
+        for seed in (seeds if encoder == "random" else seeds[:1])
+    ]
+
+
+def _placed(bound: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return {**bound, "run": {**bound["run"], "out": str(folder), "name": None}}

@@ -1,0 +1,94 @@
+"""Which trials a bench consists of: its points times the axes of the command line."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vssl.config.bind import bind
+from vssl.config.compose import Composed, compose
+from vssl.config.errors import ConfigError
+from vssl.config.overrides import split_axes
+from vssl.records.hashes import hash_of
+
+# Not part of what a trial is: where it runs, who watches, how it is evaluated, which bench asked for it.
+_LEFT_OUT = ("run", "logger", "eval", "bench")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pretraining of a plan, bound and checked; nothing of it has run."""
+
+    composed: Composed
+    bound: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Hash of the bound configuration; equal trials of two plans are one trial."""
+        node = {key: value for key, value in self.bound.items() if key not in _LEFT_OUT}
+        node["data"] = {key: value for key, value in node["data"].items() if key not in ("root", "manifest", "label")}
+        return hash_of(node)[:16]
+
+    @property
+    def name(self) -> str:
+        return f"{self.composed.choices['method']}, seed {self.bound['seed']}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A bench: its trials in order, the encoders without training to be evaluated beside them, and its note."""
+
+    trials: tuple[Trial, ...]
+    encoders: tuple[str, ...]
+    note: str
+
+
+def plan(name: str, overrides: Sequence[str], paths: Mapping[str, str]) -> Plan:
+    """Compose and bind every trial of `bench=name`.
+
+    The user's values win over a point's; `method=a,b` keeps the points of these methods and adds a bare point for a
+    method that the bench has none for.
+
+    Raises:
+        ConfigError: of any trial, before one of them has begun.
+    """
+    fixed, axes = split_axes(overrides)
+    methods = _methods(fixed, axes)
+    fixed = [word for word in fixed if _key(word) != "method"]
+    node = compose([f"bench={name}", *fixed], paths=paths).tree.get("bench") or {}
+    points = [[str(word) for word in point] for point in node.get("points", [])]
+    if not points:
+        raise ConfigError(f"bench={name}: the file names no points")
+    trials = [
+        _trial(name, point, [*fixed, *combination], paths)
+        for combination in itertools.product(*axes.values())
+        for point in _chosen(points, methods)
+    ]
+    return Plan(tuple({trial.id: trial for trial in trials}.values()), tuple(node.get("encoders", [])), node["note"])
+
+
+def _trial(name: str, point: Sequence[str], own: Sequence[str], paths: Mapping[str, str]) -> Trial:
+    taken = {_key(word) for word in own}
+    words = [f"bench={name}", *(word for word in point if _key(word) not in taken), *own]
+    composed = compose(words, paths=paths)
+    return Trial(composed, bind(composed.tree))
+
+
+def _methods(fixed: Sequence[str], axes: dict[str, list[str]]) -> list[str] | None:
+    words = axes.pop("method", None) or [word for word in fixed if _key(word) == "method"]
+    return [word.partition("=")[2] for word in words] or None
+
+
+def _chosen(points: list[list[str]], methods: list[str] | None) -> list[list[str]]:
+    if methods is None:
+        return points
+    by_method = {_value(point, "method"): point for point in points}
+    return [by_method.get(method, [f"method={method}"]) for method in methods]
+
+
+def _value(point: Sequence[str], key: str) -> str | None:
+    return next((word.partition("=")[2] for word in point if _key(word) == key), None)
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")

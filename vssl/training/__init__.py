@@ -1,0 +1,1 @@
+"""Training: optimisers, schedules, budgets, checkpoints, and the run that holds them together."""

@@ -1,0 +1,215 @@
+"""From a bound configuration to built objects: data set, method on a backbone, trainer."""
+
+import copy
+import inspect
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vssl import _torchvision  # noqa: F401  (before Lightning)
+
+# isort: split
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+
+from vssl.backbones.base import Backbone
+from vssl.config.bind import bind, construct, import_target
+from vssl.config.compose import Composed, compose
+from vssl.config.errors import ConfigError, UserError
+from vssl.datamodule import Loading, VideoDataModule
+from vssl.method import Method
+from vssl.records.hashes import part_hashes, trial_hash
+from vssl.training.budgets import Budget
+from vssl.training.callbacks import StepSeed
+from vssl.training.flops import StepCost, step_cost
+from vssl.training.optimisers import Optimiser
+from vssl.training.settings import Run, Train, TrainerOptions
+from vssl.video.views import Views
+
+
+@dataclass
+class Study:
+    """One training, built but not started; cheap parts at once, costly ones when they are asked for."""
+
+    bound: dict[str, Any]
+    choices: Mapping[str, str]
+    datamodule: VideoDataModule
+    views: Views
+    train: Train
+    run: Run
+    budget: Budget
+    optimiser: Optimiser
+    seed: int
+
+    @cached_property
+    def content_hash(self) -> str:
+        return self.datamodule.content_hash()
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        return part_hashes(self.bound, self.content_hash)
+
+    @property
+    def name(self) -> str:
+        if self.run.name is not None:
+            return self.run.name
+        parts = [self.choices[group] for group in ("method", "backbone", "data")]
+        return "-".join([*parts, f"s{self.seed}", trial_hash(self.bound, self.content_hash)[:8]])
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.run.out) / self.name
+
+    @cached_property
+    def label(self) -> str | None:
+        """The label that the method learns from; None for a method without labels."""
+        return self.bound["method"].get("label") if _names(self.bound["method"], "num_classes") else None
+
+    @cached_property
+    def method(self) -> Method:
+        torch.manual_seed(self.seed)  # the encoder comes first: every method starts from the same one
+        encoder = construct(self.bound["backbone"], Backbone, "backbone")
+        assert isinstance(encoder, Backbone)
+        micro_batch = self.train.batch_size // self.train.accumulate // self.run.devices
+        cls = import_target(self.bound["method"]["_target_"])
+        if reason := cls.refuses(encoder, self.views.names, micro_batch):
+            raise UserError(f"method={self.choices['method']} on backbone={self.choices['backbone']}: {reason}")
+        provided: dict[str, Any] = {"encoder": encoder}
+        if self.label is not None:
+            provided["num_classes"] = len(self.datamodule.classes[self.label])
+        method = construct(self.bound["method"], Method, "method", **provided)
+        assert isinstance(method, Method)
+        return method
+
+    def attach(self, steps: int = 1) -> None:
+        """Tell the data set how this run reads it."""
+        self.datamodule.attach(
+            Loading(
+                views=self.views, batch_size=self.train.batch_size, seed=self.seed, accumulate=self.train.accumulate,
+                steps=steps, workers=self.run.worker_count(self.datamodule.decoder), label=self.label,
+            )  # fmt: skip
+        )
+
+    @cached_property
+    def cost(self) -> StepCost:
+        self.attach()
+        return step_cost(self.method, self.datamodule.first_batch())
+
+    @property
+    def flops_per_step(self) -> float:
+        return self.cost.flops * self.train.accumulate
+
+    @cached_property
+    def steps(self) -> int:
+        self.attach()
+        return self.budget.to_steps(
+            batch_size=self.train.batch_size,
+            batches_per_epoch=self.datamodule.sampler().batches_per_epoch,
+            flops_per_step=self.flops_per_step if self.budget.flops is not None else 1.0,
+        )
+
+    def prepare(self) -> None:
+        """Join method, optimiser and data set for `steps` optimiser steps."""
+        steps = self.steps
+        self.attach(steps)
+        self.method.total_steps = steps
+        self.method.optimiser_factory = lambda method: self.optimiser.build(method, self.train.batch_size, steps)
+        if self.train.compile:
+            self.method.encoder.compile()
+
+    def trainer(self, callbacks: Sequence[pl.Callback] = (), folder: Path | None = None) -> pl.Trainer:
+        """Lightning's Trainer for this run: one endless epoch, since only that resumes exactly."""
+        _quieten()
+        options = construct(self.bound["trainer"], TrainerOptions, "trainer")
+        assert isinstance(options, TrainerOptions)
+        return pl.Trainer(
+            max_steps=self.steps,
+            max_epochs=-1,
+            accumulate_grad_batches=self.train.accumulate,
+            precision=self.train.precision,
+            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[self.run.device],
+            devices=self.run.devices,
+            strategy=self.train.strategy,
+            gradient_clip_val=self.train.clip_grad_norm,
+            logger=self._loggers(folder) or False,
+            callbacks=[StepSeed(self.seed), *callbacks],
+            default_root_dir=folder,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            **{"enable_model_summary": False, "num_sanity_val_steps": 0, **options.options},
+        )
+
+    def _loggers(self, folder: Path | None) -> list[Logger]:
+        node = self.bound.get("logger") or {}
+        if folder is None or "_target_" not in node:
+            return []
+        logger = construct({**node, "save_dir": str(folder)}, Logger, "logger")
+        assert isinstance(logger, Logger)
+        return [logger]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `vssl.build` gives: `trainer.fit(method, datamodule)` trains, `method.exported` is the encoder."""
+
+    datamodule: VideoDataModule
+    method: Method
+    trainer: pl.Trainer
+    config: dict[str, Any]
+
+
+def build(overrides: Sequence[str] = ()) -> Built:
+    """Build data set, method and trainer from overrides as on the command line; nothing is written.
+
+    >>> run = vssl.build(["method=simsiam", "backbone=vit_nano", "scale=smoke"])
+    >>> run.trainer.fit(run.method, run.datamodule)
+    """
+    composed = compose(list(overrides))
+    study = assemble(composed)
+    study.prepare()
+    return Built(study.datamodule, study.method, study.trainer(), study.bound)
+
+
+def assemble(composed: Composed, bound: dict[str, Any] | None = None) -> Study:
+    """Bind and check everything that can be checked before data is touched."""
+    bound = copy.deepcopy(bound if bound is not None else bind(composed.tree))
+    parts = {
+        name: construct(bound[node], expected, node)
+        for name, node, expected in (
+            ("train", "train", Train), ("run", "run", Run), ("budget", "budget", Budget), ("views", "views", Views),
+            ("optimiser", "optim", Optimiser), ("trainer", "trainer", TrainerOptions),
+        )
+    }  # fmt: skip
+    del parts["trainer"]
+    torch.set_num_threads(parts["run"].thread_count())  # type: ignore[attr-defined]
+    datamodule = construct(bound["data"], VideoDataModule, "data")
+    assert isinstance(datamodule, VideoDataModule)
+    if _names(bound["method"], "num_classes"):
+        _choose_label(bound["method"], datamodule)
+    return Study(bound=bound, choices=composed.choices, datamodule=datamodule, seed=bound["seed"], **parts)  # type: ignore[arg-type]
+
+
+def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:
+    """A method that learns from labels says which one: it is part of what the method is."""
+    if node.get("label") is None:
+        node["label"] = datamodule.labels()[0]
+    if node["label"] not in datamodule.classes:
+        raise ConfigError(f"method.label={node['label']}: the data set's labels are {', '.join(datamodule.classes)}")
+
+
+def _names(node: Mapping[str, Any], parameter: str) -> bool:
+    return parameter in inspect.signature(import_target(node["_target_"]).__init__).parameters
+
+
+def _quieten() -> None:
+    """Lightning's advice is about defaults that this framework has decided."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
+    warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available|LeafSpec).*")

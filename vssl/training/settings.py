@@ -1,0 +1,109 @@
+"""What a run may be told: training settings, where it runs, and what is passed on to Lightning's Trainer."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vssl.config.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class Train:
+    """Settings that change the numbers of a training.
+
+    Args:
+        batch_size: clips in one optimiser step, over all ranks and micro-batches.
+        accumulate: micro-batches in one optimiser step.
+        precision: Lightning's name of the arithmetic; losses stay in fp32.
+        compile: `torch.compile` for the encoder.
+        strategy: Lightning's strategy; `ddp` for several devices.
+        clip_grad_norm: largest norm of all gradients together; None leaves them alone.
+    """
+
+    batch_size: int = 64
+    accumulate: int = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compile: bool = False
+    strategy: str = "auto"
+    clip_grad_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size={self.batch_size} and accumulate={self.accumulate} must be positive, the second a divisor"
+            )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how fast a run is made; nothing here enters a hash.
+
+    Args:
+        out: folder of all runs.
+        name: the run's folder in it; None: `<method>-<backbone>-<data>-s<seed>-<hash8>`.
+        workers: loader processes; None: one per spare core for decoding, none for a prepared set.
+        threads: torch threads; None: max(1, cores - 1). Another number changes sums in their last bits.
+        device: "auto" takes a GPU where there is one.
+        save_steps: optimiser steps between checkpoints.
+    """
+
+    out: str = "runs"
+    name: str | None = None
+    workers: int | None = None
+    threads: int | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    save_steps: int = 200
+
+    def __post_init__(self) -> None:
+        for key in ("workers", "threads", "devices", "save_steps"):
+            value = getattr(self, key)
+            if value is not None and value < (0 if key == "workers" else 1):
+                raise ValueError(f"{key}={value} must be {'0' if key == 'workers' else '1'} or more")
+        if self.name is not None and (not self.name or "/" in self.name or self.name in (".", "..")):
+            raise ValueError(f"name={self.name!r} must be the name of one folder; its place is run.out")
+
+    def thread_count(self) -> int:
+        return self.threads if self.threads is not None else max(1, cores() - 1)
+
+    def worker_count(self, decoder: str) -> int:
+        if self.workers is not None:
+            return self.workers
+        return 0 if decoder == "prepared" else max(1, min(8, cores() - 1))
+
+
+def cores() -> int:
+    """Cores that this process may use, which a scheduler can have cut to fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+OWNED = {
+    "max_steps": "budget.steps", "max_epochs": "budget.epochs", "min_steps": "budget.steps",
+    "min_epochs": "budget.epochs", "max_time": "budget", "precision": "train.precision", "devices": "run.devices",
+    "accelerator": "run.device", "strategy": "train.strategy", "accumulate_grad_batches": "train.accumulate",
+    "gradient_clip_val": "train.clip_grad_norm", "gradient_clip_algorithm": "train.clip_grad_norm",
+    "logger": "logger", "callbacks": "method", "default_root_dir": "run.out", "enable_checkpointing": "run.save_steps",
+    "enable_progress_bar": "run", "use_distributed_sampler": "data", "num_sanity_val_steps": "eval",
+}  # fmt: skip
+
+
+class TrainerOptions:
+    """Further arguments of Lightning's Trainer (`trainer.profiler=simple`, `trainer.fast_dev_run=true`, ...)."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        if not options:
+            return
+        from vssl import _torchvision  # noqa: F401  (before Lightning)
+
+        # isort: split
+        import inspect
+
+        import pytorch_lightning as pl
+
+        allowed = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"} - set(OWNED)
+        for key in options:
+            if key in OWNED:
+                raise ConfigError(f"trainer.{key} is decided elsewhere: use {OWNED[key]}")
+            if key not in allowed:
+                raise ConfigError(f"trainer.{key}: Lightning's Trainer has no such argument{nearest(key, allowed)}")

@@ -1,0 +1,145 @@
+"""Augmentation of a batch: parameters drawn on the host from the samples' keys, applied on the device.
+
+`draw` never looks at pixels and `apply` never draws. The host knows which clips an operation touches, so the device
+computes those only and is never waited for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vssl.video.deck import Deck
+from vssl.video.draws import stream, uniforms_np
+from vssl.video.photometric import (
+    adjust_brightness_,
+    adjust_contrast_,
+    adjust_hue_,
+    adjust_saturation_,
+    blur_kernel_size,
+    gaussian_blur,
+    greyscale,
+    solarise,
+)
+from vssl.video.views import Augment
+
+Floats = NDArray[np.floating[Any]]
+
+_JITTER = (adjust_brightness_, adjust_contrast_, adjust_saturation_, adjust_hue_)
+_NEUTRAL = np.array([1, 1, 1, 0], dtype=np.float32)  # the factors at which each of them changes nothing
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Resolved parameters of one view of B clips, on the host: what is not applied stands at its neutral value.
+
+    `flip` (B,) bool; `order` (B, 4) int64, the sequence of brightness 0, contrast 1, saturation 2, hue 3; `factors`
+    (B, 4) float32 of these four, neutral at 1, 1, 1, 0; `grey` (B,) bool; `sigma` (B,) float32 pixels, 0 is no blur;
+    `threshold` (B,) float32, infinite is no solarisation.
+    """
+
+    flip: Tensor
+    order: Tensor
+    factors: Tensor
+    grey: Tensor
+    sigma: Tensor
+    threshold: Tensor
+
+    def rows(self) -> NDArray[np.float32]:
+        """(B, 12) float32: everything above side by side, for the digest."""
+        columns = (self.flip, self.order, self.factors, self.grey, self.sigma, self.threshold)
+        return torch.column_stack([column.float() for column in columns]).numpy()
+
+
+def draw(key: Tensor, position: int, augment: Augment | None, flip_safe: bool) -> Drawn:
+    """The parameters for clips with `key` (B,) int64 (on the host); each operation has a stream of its own.
+
+    Args:
+        position: of the view.
+        augment: None is no photometric operation and no flip.
+        flip_safe: whether a mirror image has the same label; without it nothing is flipped.
+    """
+    keys = key.numpy()
+    if augment is None:
+        augment = _NOTHING
+
+    def happens(operation: str, probability: float) -> NDArray[np.bool_]:
+        return _numbers(keys, position, operation, 1)[:, 0] < probability
+
+    jittered = happens("jitter", augment.jitter_p)[:, None]
+    order = np.argsort(_numbers(keys, position, "jitter order", 4), axis=1, kind="stable")
+    sigma = _between(_numbers(keys, position, "blur sigma", 1)[:, 0], *augment.blur_sigma)
+    return Drawn(
+        flip=torch.from_numpy(happens("flip", augment.flip if flip_safe else 0.0)),
+        order=torch.from_numpy(np.where(jittered, order, np.arange(4))),
+        factors=torch.from_numpy(np.where(jittered, _factors(keys, position, augment.jitter), _NEUTRAL)),
+        grey=torch.from_numpy(happens("grey", augment.grey_p)),
+        sigma=_float32(np.where(happens("blur", augment.blur_p), sigma, 0.0)),
+        threshold=_float32(np.where(happens("solarise", augment.solarise_p), augment.solarise_threshold, np.inf)),
+    )
+
+
+def apply(clip: Tensor, drawn: Drawn) -> Tensor:
+    """uint8 [B, T, C, H, W] on any device -> float32 [B, C, T, H, W] in [0, 1] there; the input is left as it is.
+
+    Order: flip, jitter, greyscale, blur, solarise. Nothing is computed for clips that an operation does not touch.
+    The result lies in memory as [B, T, C, H, W].
+    """
+    deck = Deck(clip)
+    deck.change((_flip_,), _touched(drawn.flip), drawn.flip.float().numpy())
+    deck.to_unit_range()
+    order, factors = drawn.order.numpy(), drawn.factors.numpy()
+    for turn in order.T:
+        factor = np.take_along_axis(factors, turn[:, None], axis=1)[:, 0]
+        deck.change(_JITTER, np.where(factor == _NEUTRAL[turn], len(_JITTER), turn), factor)
+    deck.change((_greyscale_,), _touched(drawn.grey), drawn.grey.float().numpy())
+    deck.change((_blur_,), _touched(drawn.sigma > 0), drawn.sigma.numpy())
+    deck.change((_solarise_,), _touched(torch.isfinite(drawn.threshold)), drawn.threshold.numpy())
+    return deck.in_order().transpose(1, 2)
+
+
+def _flip_(clip: Tensor, _: Tensor) -> Tensor:
+    return clip.copy_(clip.flip(-1))
+
+
+def _greyscale_(clip: Tensor, _: Tensor) -> Tensor:
+    return clip.copy_(greyscale(clip).expand_as(clip))
+
+
+def _blur_(clip: Tensor, sigma: Tensor) -> Tensor:
+    return clip.copy_(gaussian_blur(clip, blur_kernel_size(min(clip.shape[-2:])), sigma))
+
+
+def _solarise_(clip: Tensor, threshold: Tensor) -> Tensor:
+    return clip.copy_(solarise(clip, threshold))
+
+
+def _touched(mask: Tensor) -> NDArray[np.int64]:
+    """For `Deck.change` with one operation: 0 where it is to be applied, 1 where not."""
+    return 1 - mask.numpy().astype(np.int64)
+
+
+_NOTHING = Augment(flip=0.0, jitter_p=0.0, grey_p=0.0, blur_p=0.0, solarise_p=0.0)
+
+
+def _numbers(keys: NDArray[np.int64], position: int, operation: str, n: int) -> NDArray[np.float64]:
+    return uniforms_np(keys, stream(position, operation), n)
+
+
+def _factors(keys: NDArray[np.int64], position: int, strengths: Sequence[float]) -> NDArray[np.float32]:
+    """(B, 4); brightness, contrast and saturation are never below 0, as in torchvision's ColorJitter."""
+    strength = np.asarray(strengths)
+    low = np.concatenate([np.maximum(_NEUTRAL[:3] - strength[:3], 0), _NEUTRAL[3:] - strength[3:]])
+    return _between(_numbers(keys, position, "jitter factors", 4), low, _NEUTRAL + strength).astype(np.float32)
+
+
+def _between(number: Floats, low: Floats | float, high: Floats | float) -> Floats:
+    return low + number * (high - low)
+
+
+def _float32(values: Floats) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))

@@ -1,0 +1,156 @@
+"""The data set that workers read: one sample in, the clips of all its views out, cropped and still uint8."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vssl.config.errors import WorkError
+from vssl.video.crops import Box, crop_box, crop_resize
+from vssl.video.decode import Reader, VideoError
+from vssl.video.lists import Samples
+from vssl.video.views import Views
+
+
+class Item(TypedDict):
+    """One sample. Dictionaries go by view name, `label` by label name.
+
+    `views` uint8 [T, C, S, S]; `time` (T,) float64, seconds by the file's clock; `box` (4,) float32, top, left, bottom
+    and right of the crop as shares of the frame, before any flip; `digest` (32,) uint8; `padded` whether the video was
+    too short for the view. `label` is -1 where there is none.
+    """
+
+    id: int
+    key: int
+    label: dict[str, int]
+    views: dict[str, Tensor]
+    time: dict[str, NDArray[np.float64]]
+    box: dict[str, NDArray[np.float32]]
+    digest: dict[str, NDArray[np.uint8]]
+    padded: dict[str, bool]
+
+
+class ClipBatch(TypedDict):
+    """B samples: the keys of `Item`, everything a tensor with B in front (`views` uint8 [B, T, C, S, S])."""
+
+    id: Tensor
+    key: Tensor
+    label: dict[str, Tensor]
+    views: dict[str, Tensor]
+    time: dict[str, Tensor]
+    box: dict[str, Tensor]
+    digest: dict[str, Tensor]
+    padded: dict[str, Tensor]
+
+
+class ClipDataset(Dataset[Item]):
+    """Clips of `samples` as `views` describe them, read by `reader`. Holds no open file, so that it can be pickled.
+
+    Args:
+        samples: the list; an item's `id` is the place in it.
+        views: all of them are cut from one decode.
+        reader: opens the videos.
+    """
+
+    def __init__(self, samples: Samples, views: Views, reader: Reader) -> None:
+        self.samples, self.views, self.reader = samples, views, reader
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, request: tuple[int, int]) -> Item:
+        """The sample of (index, key); the key is 0 where nothing is drawn. Errors as `read`."""
+        return self.read(*request)
+
+    def read(self, index: int, key: int, replaced: int | None = None) -> Item:
+        """One sample.
+
+        Args:
+            index: its place in the list.
+            key: all that is drawn for it comes from here.
+            replaced: place in the list of the unreadable sample whose slot it fills; enters the digest.
+        Raises:
+            VideoError: the file cannot be read, or has no frame in the sample's segment.
+            WorkError: it is too short for a view that refuses padding.
+        """
+        index, key = int(index), int(key)  # samplers may hand over numpy integers, which overflow
+        samples, path = self.samples, str(self.samples.path[index])
+        with self.reader.open(path, float(samples.start_s[index]), float(samples.end_s[index])) as video:
+            times, height, width = video.times, video.height, video.width
+            if len(times) == 0:
+                raise VideoError(path, "empty", "there is no frame in the sample's segment")
+            spans = [view.span(times) for _, view in self.views.positions]
+            indices = self._indices(path, self.views.relation.starts(key, spans, len(times)), times)
+            wanted, places = _union(np.concatenate(indices), len(times))
+            frames = video.frames(wanted)[places]  # a copy: the video's own array may die with it
+
+        label = {name: int(values[index]) for name, values in samples.labels.items()}
+        item = Item(id=index, key=key, label=label, views={}, time={}, box={}, digest={}, padded={})
+        identity = _identity(str(samples.id[index]), None if replaced is None else str(samples.id[replaced]))
+        begin = 0
+        for position, (name, view) in enumerate(self.views.positions):
+            box = crop_box(key, position, view.augment, height, width, view.size)
+            clip = torch.from_numpy(frames[begin : begin + view.frames]).permute(0, 3, 1, 2)
+            begin += view.frames
+            item["views"][name] = crop_resize(clip, box, view.size)
+            item["time"][name] = times[indices[position]]
+            item["box"][name] = _shares(box, height, width)
+            item["digest"][name] = _digest(identity, indices[position], box)
+            item["padded"][name] = spans[position] > len(times)
+        return item
+
+    def _indices(self, path: str, starts: Sequence[int], times: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+        indices = []
+        for (name, view), start in zip(self.views.positions, starts, strict=True):
+            try:
+                indices.append(view.indices(start, times))
+            except ValueError as error:
+                hint = f"views.{name}.pad=repeat_last or loop pads it; a smaller stride or fewer frames may fit"
+                raise WorkError(f"{path}: view {name}: {error}", hint) from error
+        return indices
+
+
+def collate(items: Sequence[Item]) -> ClipBatch:
+    """Stacks items in their order."""
+    first = items[0]
+    return {
+        "id": torch.tensor([item["id"] for item in items]),
+        "key": torch.tensor([item["key"] for item in items]),
+        "label": {name: torch.tensor([item["label"][name] for item in items]) for name in first["label"]},
+        "views": {name: torch.stack([item["views"][name] for item in items]) for name in first["views"]},
+        "time": {name: _stacked([item["time"][name] for item in items]) for name in first["time"]},
+        "box": {name: _stacked([item["box"][name] for item in items]) for name in first["box"]},
+        "digest": {name: _stacked([item["digest"][name] for item in items]) for name in first["digest"]},
+        "padded": {name: torch.tensor([item["padded"][name] for item in items]) for name in first["padded"]},
+    }
+
+
+def _union(indices: NDArray[np.int64], video_len: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each index once, ascending, and where each of `indices` stands among them."""
+    is_wanted = np.zeros(video_len, dtype=np.bool_)
+    is_wanted[indices] = True
+    wanted = np.flatnonzero(is_wanted)
+    return wanted, np.searchsorted(wanted, indices)
+
+
+def _identity(sample_id: str, replaced_id: str | None) -> bytes:
+    return f"{sample_id}\0{replaced_id or ''}\0".encode("utf-8", "surrogateescape")  # ids are file names
+
+
+def _digest(identity: bytes, indices: NDArray[np.int64], box: Box) -> NDArray[np.uint8]:
+    numbers = np.concatenate([indices, box]).astype("<i8")
+    return np.frombuffer(hashlib.sha256(identity + numbers.tobytes()).digest(), dtype=np.uint8)
+
+
+def _shares(box: Box, height: int, width: int) -> NDArray[np.float32]:
+    top, left, h, w = box
+    return np.array([top / height, left / width, (top + h) / height, (left + w) / width], dtype=np.float32)
+
+
+def _stacked(arrays: Sequence[NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays))

@@ -1,0 +1,55 @@
+"""What a file that cannot be read says, and the bounds within which reading is tried."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import av
+
+Verdict = Literal["unreadable", "empty", "no_video", "damaged", "too_large", "too_slow"]
+
+# What PyAV raises over a hostile file: FFmpeg's own errors, and Python's for values that do not fit their types.
+DECODER_ERRORS = (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError, MemoryError)
+
+
+class VideoError(Exception):
+    """A file that gives no frames, or not the frames that were asked for."""
+
+    def __init__(self, path: str, verdict: Verdict, reason: str) -> None:
+        super().__init__(path, verdict, reason)
+        self.path, self.verdict, self.reason = path, verdict, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.verdict.replace('_', ' ')}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that hold before memory is taken or time is spent; none depends on the clock, so that runs stay equal.
+
+    Args:
+        pixels: largest frame, in pixels; the default admits 8K (7680 x 4320).
+        frames: most frames in a file.
+        output_bytes: largest array of RGB frames that one call may return.
+        decoded_pixels: most pixels that one call may decode; the default is a minute or two of work.
+    """
+
+    pixels: int = 2**25
+    frames: int = 2**22
+    output_bytes: int = 2**31
+    decoded_pixels: int = 2**35
+
+
+@contextmanager
+def translated(path: str, verdict: Verdict, doing: str) -> Iterator[None]:
+    """Turns what the decoder raises inside the block into one VideoError."""
+    try:
+        yield
+    except DECODER_ERRORS as error:
+        raise VideoError(path, verdict, f"{doing}: {describe(error)}") from error
+
+
+def describe(error: BaseException) -> str:
+    """The decoder's reason without error number and path: "Invalid data found when processing input"."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

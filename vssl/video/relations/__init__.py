@@ -1,0 +1,1 @@
+"""How the views of one sample lie to each other in time; one class a file."""

@@ -1,0 +1,178 @@
+"""What a clip is: how many frames, how far apart, how large, how augmented; and how the views of a sample relate.
+
+The constructors are the schema of `configs/views/*.yaml`. Their defaults are the augmentation that all methods share,
+so that methods which need one view and methods which need two see the same first clip.
+"""
+
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vssl.records.hashes import hash_of
+from vssl.video.checks import at_least, one_of, ordered, within
+from vssl.video.relations.base import Relation
+from vssl.video.relations.centre import Centre
+from vssl.video.relations.independent import Independent
+from vssl.video.sampling import Pad, clip_indices, clip_indices_by_time, span, span_by_time
+
+Crop = Literal["random_resized", "multi_scale"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What the backbone is built for, what evaluation reads, and the default of every view.
+
+    Args:
+        frames: sampled frames (T).
+        stride: source frames from one sampled frame to the next.
+        size: height and width in pixels.
+    """
+
+    frames: int = 16
+    stride: int = 4
+    size: int = 224
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "stride", "size"):
+            at_least(1, name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Augment:
+    """One augmentation, drawn once per clip and shared by its frames. In this order; the defaults are the shared one.
+
+    Args:
+        crop: `random_resized` by area and aspect ratio, or `multi_scale`, VideoMAE's corner crops.
+        crop_scale: least and largest area of the crop, as a share of the frame (`random_resized`).
+        crop_ratio: least and largest width / height, drawn uniformly in the logarithm (`random_resized`).
+        flip: probability of a mirror image, where the data set allows it.
+        jitter: strengths of brightness, contrast, saturation (factors 1 - s to 1 + s) and hue (turns -s to s), applied
+            in an order drawn per clip; 0 switches one off.
+        jitter_p: probability of the jitter as a whole.
+        grey_p: probability of greyscale.
+        blur_p: probability of a Gaussian blur.
+        blur_sigma: least and largest standard deviation in pixels; the kernel spans a tenth of the view.
+        solarise_p: probability of inverting what is at least `solarise_threshold` bright.
+        solarise_threshold: in [0, 1].
+    Source of the defaults: SimSiam's `main_simsiam.py` ("MoCo v2's aug: similar to SimCLR").
+    """
+
+    crop: Crop = "random_resized"
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    jitter_p: float = 0.8
+    grey_p: float = 0.2
+    blur_p: float = 0.5
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    solarise_p: float = 0.0
+    solarise_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        one_of(get_args(Crop), "crop", self.crop)
+        for name in ("flip", "jitter_p", "grey_p", "blur_p", "solarise_p", "solarise_threshold"):
+            within(0.0, 1.0, name, getattr(self, name))
+        ordered("crop_scale", self.crop_scale, highest=1.0)
+        ordered("crop_ratio", self.crop_ratio)
+        ordered("blur_sigma", self.blur_sigma)
+        if len(self.jitter) != 4 or min(self.jitter) < 0 or self.jitter[3] > 0.5:
+            raise ValueError(
+                f"jitter is {self.jitter}, allowed are 4 strengths of at least 0, the last (hue) up to 0.5"
+            )
+
+
+@dataclass(frozen=True)
+class View:
+    """One named view of a sample.
+
+    Args:
+        frames: sampled frames (T).
+        size: height and width in pixels after the crop.
+        stride: source frames from one sampled frame to the next; either this or `fps`.
+        fps: sampled frames per second of the video, whatever its own rate.
+        augment: None is no augmentation: the centre square of the frame, no photometric operation.
+        pad: what stands past the end of a video that is too short (see `clip_indices`).
+        count: hands over so many views of these settings, `name.0`, `name.1`, ...
+    """
+
+    frames: int
+    size: int
+    stride: int | None = None
+    fps: float | None = None
+    augment: Augment | None = Augment()
+    pad: Pad = "repeat_last"
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "size", "count"):
+            at_least(1, name, getattr(self, name))
+        if (self.stride is None) == (self.fps is None):
+            raise ValueError(f"stride is {self.stride} and fps is {self.fps}, allowed is exactly one of them")
+        if self.stride is not None:
+            at_least(1, "stride", self.stride)
+        if self.fps is not None and not self.fps > 0:
+            raise ValueError(f"fps is {self.fps}, allowed is more than 0")
+        one_of(get_args(Pad), "pad", self.pad)
+
+    def span(self, times: NDArray[np.float64]) -> int:
+        """Source frames that the view covers in a video with frames at `times`; above their number: it is padded."""
+        if self.stride is not None:
+            return span(self.frames, self.stride)
+        assert self.fps is not None, "a view has a stride or an fps"
+        return span_by_time(times, self.frames, self.fps)
+
+    def indices(self, start: int, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(T,) frame indices of the view that begins at frame `start`. Raises ValueError, see `clip_indices`."""
+        if self.stride is not None:
+            return clip_indices(start, self.frames, self.stride, len(times), self.pad)
+        assert self.fps is not None, "a view has a stride or an fps"
+        return clip_indices_by_time(times, start, self.frames, self.fps, self.pad)
+
+    def settings_hash(self) -> str:
+        """64 hex digits over all settings but the name and the count: where the digest of this view starts."""
+        return hash_of(_floats({**asdict(self), "count": 1}))
+
+
+class Views:
+    """The views that a method is given, by name; their order is their position, and draws go by position.
+
+    Args:
+        relation: how they lie to each other in time.
+        views: one per name.
+    """
+
+    def __init__(self, relation: Relation = Independent(), **views: View) -> None:  # noqa: B008 (it has no state)
+        if not views:
+            raise ValueError("there is no view, allowed is at least one")
+        for name in views:
+            if not re.fullmatch(r"[A-Za-z_]\w*", name):
+                raise ValueError(f"a view is named {name!r}, allowed are letters, digits and _")
+        self.relation = relation
+        self.positions: tuple[tuple[str, View], ...] = tuple(
+            (name if view.count == 1 else f"{name}.{place}", replace(view, count=1))
+            for name, view in views.items()
+            for place in range(view.count)
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.positions)
+
+
+def evaluation_views(clip: Clip, pad: Pad = "repeat_last") -> Views:
+    """What evaluation reads: one view `clip`, the middle of the video, its centre square, nothing drawn."""
+    view = View(frames=clip.frames, size=clip.size, stride=clip.stride, augment=None, pad=pad)
+    return Views(relation=Centre(), clip=view)
+
+
+def _floats(settings: object) -> object:
+    """1 and 1.0 are one setting, (1, 2) and [1, 2] as well."""
+    if isinstance(settings, dict):
+        return {name: _floats(value) for name, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [_floats(value) for value in settings]
+    return float(settings) if isinstance(settings, int) else settings
