@@ -154,6 +154,18 @@ def test_a_probe_that_knows_the_exact_state_of_a_frame_is_at_chance(frame: int) 
         assert score < guessing(8, 2000), probe  # 14.8 %
 
 
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_the_edges_of_the_frame_meet(axis: str) -> None:
+    """A shape further on by 13 pixels is the same picture rolled by 13 pixels, also across an edge."""
+    plan = make_plan(16, 24, (0, 0))
+    flat = {**plan.factors, "background": plan.factors["background"] % 3}  # the fourth changes from top to bottom
+    further = plan.states + 13 / 32 * np.eye(4)["xy".index(axis)]
+    for index in range(16):
+        rolled = np.roll(render(Plan(flat, plan.states), index, 32), 13, axis={"x": 2, "y": 1}[axis])
+        drawn = render(Plan(flat, further % 1), index, 32)
+        np.testing.assert_allclose(drawn.astype(int), rolled, atol=1)
+
+
 # --- what clips tell --------------------------------------------------------------------------------------------------
 
 

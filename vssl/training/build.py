@@ -21,6 +21,7 @@ from vssl.backbones.base import Backbone
 from vssl.config.bind import bind, construct, import_target
 from vssl.config.compose import Composed, compose
 from vssl.config.errors import ConfigError, UserError
+from vssl.config.paths import take_paths
 from vssl.datamodule import Loading, VideoDataModule
 from vssl.method import Method
 from vssl.records.hashes import part_hashes, trial_hash
@@ -149,7 +150,7 @@ class Study:
         node = self.bound.get("logger") or {}
         if folder is None or "_target_" not in node:
             return []
-        logger = construct({**node, "save_dir": str(folder)}, Logger, "logger")
+        logger = construct(node, Logger, "logger", save_dir=str(folder))
         assert isinstance(logger, Logger)
         return [logger]
 
@@ -170,7 +171,8 @@ def build(overrides: Sequence[str] = ()) -> Built:
     >>> run = vssl.build(["method=simsiam", "backbone=vit_nano", "scale=smoke"])
     >>> run.trainer.fit(run.method, run.datamodule)
     """
-    composed = compose(list(overrides))
+    words, paths = take_paths(overrides)
+    composed = compose(words, paths=paths)
     study = assemble(composed)
     study.prepare()
     return Built(study.datamodule, study.method, study.trainer(), study.bound)

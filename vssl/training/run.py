@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from vssl.config.compose import Composed
 from vssl.config.errors import UserError
+from vssl.config.render import to_yaml
 from vssl.records.atomic import atomic, writable, write_text
 from vssl.records.environment import environment
 from vssl.records.locks import FolderLock
@@ -48,7 +49,7 @@ def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None 
     _ = study.method  # every refusal comes before the folder does
     writable(folder)
     with FolderLock(folder):
-        write_text(folder / CONFIG, yaml.safe_dump(study.bound, sort_keys=False, allow_unicode=True))
+        write_text(folder / CONFIG, to_yaml(study.bound))
         record = _first_record(study)
         write_record(folder, record)
         try:
