@@ -67,3 +67,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("VSSL_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests that only read what it holds: the made set is written once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def tiny(shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Overrides of a run that takes a second, in a working directory of its own."""
+    monkeypatch.setenv("VSSL_CACHE", str(shared_cache))
+    monkeypatch.chdir(tmp_path)
+    return ["backbone=vit_nano", "backbone.patch_size=8", "backbone.depth=1", "scale=smoke", "run.threads=1"]

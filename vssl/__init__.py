@@ -11,7 +11,6 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "build": "vssl.training.build",
     "load": "vssl.evaluation.encoders",
-    "records": "vssl.records.record",
     "Backbone": "vssl.backbones.base",
     "Method": "vssl.method",
     "PairMethod": "vssl.method",
@@ -19,10 +18,12 @@ _PUBLIC = {
     "VideoDataModule": "vssl.datamodule",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "records", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "records":  # a package that can be called, `vssl.records(folder)`
+        return importlib.import_module("vssl.records")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'vssl' has no attribute '{name}'")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

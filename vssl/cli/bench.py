@@ -1,6 +1,6 @@
 """`vssl bench`: a named comparison, its table at the end."""
 
-from vssl.cli.arguments import Arguments
+from vssl.cli.arguments import CONFIG_DIR, Arguments
 from vssl.cli.command import Command
 from vssl.config.errors import UserError, nearest
 from vssl.config.folders import ConfigFolders
@@ -8,13 +8,13 @@ from vssl.config.problems import listed
 
 
 def run(arguments: Arguments) -> int:
-    names = ConfigFolders.find().choices("bench")
+    names = ConfigFolders.find(arguments.config_dirs).choices("bench")
     if arguments.first not in names:
         wrong = "" if arguments.first is None else f" '{arguments.first}'{nearest(arguments.first, names)}"
         raise UserError(f"bench needs the NAME of a bench, given is{wrong or ' none'}; there are {listed(names)}")
     from vssl.sweeps.bench import bench
 
-    return bench(arguments.first, arguments.overrides, arguments.paths)
+    return bench(arguments.first, arguments.overrides, arguments.paths, arguments.config_dirs)
 
 
 COMMAND = Command(
@@ -32,4 +32,5 @@ COMMAND = Command(
     ),
     run=run,
     first="NAME",
+    flags=(CONFIG_DIR,),
 )

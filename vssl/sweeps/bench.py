@@ -17,7 +17,13 @@ from vssl.sweeps.state import PlanState, TrialState
 from vssl.training.run import pretrain
 
 
-def bench(name: str, overrides: Sequence[str], paths: Mapping[str, str], console: Console | None = None) -> int:
+def bench(
+    name: str,
+    overrides: Sequence[str],
+    paths: Mapping[str, str],
+    config_dirs: Sequence[Path] = (),
+    console: Console | None = None,
+) -> int:
     """Carry out `bench=name`; what is finished is kept, what is missing is made, the table shows all of it.
 
     Returns:
@@ -25,7 +31,7 @@ def bench(name: str, overrides: Sequence[str], paths: Mapping[str, str], console
     """
     console = console or Console(stderr=True)
     begun = time.perf_counter()
-    todo = plan(name, overrides, paths)
+    todo = plan(name, overrides, paths, config_dirs)
     folder = Path(todo.trials[0].bound["run"]["out"]) / "bench" / name
     writable(folder)
     state = PlanState(folder)

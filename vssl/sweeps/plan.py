@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vssl.config.bind import bind
@@ -43,7 +44,9 @@ class Plan:
     note: str
 
 
-def plan(name: str, overrides: Sequence[str], paths: Mapping[str, str]) -> Plan:
+def plan(
+    name: str, overrides: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path] = ()
+) -> Plan:
     """Compose and bind every trial of `bench=name`.
 
     The user's values win over a point's; `method=a,b` keeps the points of these methods and adds a bare point for a
@@ -55,22 +58,24 @@ def plan(name: str, overrides: Sequence[str], paths: Mapping[str, str]) -> Plan:
     fixed, axes = split_axes(overrides)
     methods = _methods(fixed, axes)
     fixed = [word for word in fixed if _key(word) != "method"]
-    node = compose([f"bench={name}", *fixed], paths=paths).tree.get("bench") or {}
+    node = compose([f"bench={name}", *fixed], paths=paths, config_dirs=config_dirs).tree.get("bench") or {}
     points = [[str(word) for word in point] for point in node.get("points", [])]
     if not points:
         raise ConfigError(f"bench={name}: the file names no points")
     trials = [
-        _trial(name, point, [*fixed, *combination], paths)
+        _trial(name, point, [*fixed, *combination], paths, config_dirs)
         for combination in itertools.product(*axes.values())
         for point in _chosen(points, methods)
     ]
     return Plan(tuple({trial.id: trial for trial in trials}.values()), tuple(node.get("encoders", [])), node["note"])
 
 
-def _trial(name: str, point: Sequence[str], own: Sequence[str], paths: Mapping[str, str]) -> Trial:
+def _trial(
+    name: str, point: Sequence[str], own: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path]
+) -> Trial:
     taken = {_key(word) for word in own}
     words = [f"bench={name}", *(word for word in point if _key(word) not in taken), *own]
-    composed = compose(words, paths=paths)
+    composed = compose(words, paths=paths, config_dirs=config_dirs)
     return Trial(composed, bind(composed.tree))
 
 

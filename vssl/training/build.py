@@ -98,7 +98,7 @@ class Study:
 
     @cached_property
     def cost(self) -> StepCost:
-        self.attach()
+        """Of one micro-batch; read before training, since it takes the first one."""
         return step_cost(self.method, self.datamodule.first_batch())
 
     @property
@@ -107,15 +107,16 @@ class Study:
 
     @cached_property
     def steps(self) -> int:
-        self.attach()
+        """Optimiser steps that the budget pays for."""
         return self.budget.to_steps(
             batch_size=self.train.batch_size,
             batches_per_epoch=self.datamodule.sampler().batches_per_epoch,
-            flops_per_step=self.flops_per_step if self.budget.flops is not None else 1.0,
+            flops_per_step=self.flops_per_step,
         )
 
     def prepare(self) -> None:
         """Join method, optimiser and data set for `steps` optimiser steps."""
+        self.attach()
         steps = self.steps
         self.attach(steps)
         self.method.total_steps = steps

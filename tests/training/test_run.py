@@ -1,0 +1,100 @@
+"""A run from its first file to its record, and what a second start of it does."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vssl.config.bind import bind
+from vssl.config.compose import compose
+from vssl.config.errors import UserError
+from vssl.records.record import read_record
+from vssl.training.run import BACKBONE, LAST, differences, pretrain
+
+
+def run(words: list[str]) -> Path:
+    composed = compose(words)
+    return pretrain(composed, bind(composed.tree))
+
+
+def test_what_a_run_leaves_behind(tiny: list[str]) -> None:
+    folder = run([*tiny, "method=simsiam", "optim=adamw"])
+    record = read_record(folder)
+    assert folder.parent == Path("runs") and folder.name.startswith("simsiam-vit_nano-moving_shapes-s0-")
+    assert record["status"] == "done"
+    budget = record["budget"]
+    assert (budget["steps"], budget["samples"], budget["clips"]) == (4, 32, 64)  # a pair of views is one sample
+    assert budget["frames"] == 64 * 8 and budget["flops"] > 0 and budget["seconds"] > 0
+    assert [place["name"] for place in record["clips"]["positions"]] == ["a", "b"]
+    curve = pd.read_csv(folder / "metrics.csv")
+    assert curve["step"].tolist() == [1, 2, 3, 4] and curve["samples"].tolist() == [8, 16, 24, 32]
+    assert curve["clips.a"].iloc[-1] == record["clips"]["positions"][0]["digest"][:16]
+    assert set(load_file(folder / BACKBONE)) >= {"mean", "patch_embed.weight", "norm.weight"}
+    assert not list(folder.rglob("*.tmp*"))
+
+
+def test_a_finished_run_is_left_as_it_is(tiny: list[str]) -> None:
+    folder = run(tiny)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert run(tiny) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_another_configuration_in_the_folder_is_refused_by_its_keys(tiny: list[str]) -> None:
+    run([*tiny, "run.name=mine"])
+    with pytest.raises(UserError, match=r"method\.mask_ratio: there 0\.9, now 0\.5") as caught:
+        run([*tiny, "run.name=mine", "method.mask_ratio=0.5"])
+    assert caught.value.exit_code == 2
+
+
+def test_where_it_runs_may_change_between_two_starts(tiny: list[str]) -> None:
+    folder = run([*tiny, "run.name=mine"])
+    assert run([*tiny, "run.name=mine", "run.save_steps=7", "eval=knn"]) == folder
+
+
+def test_an_unfinished_run_goes_on_to_the_same_weights(tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [*tiny, "budget.steps=7", "run.save_steps=1", "backbone.drop_path=0.3", "train.accumulate=2"]
+    whole = run([*words, "run.name=whole"])
+
+    from vssl.training.callbacks import Checkpoints
+
+    save = Checkpoints.save
+
+    def die_after(self: Checkpoints, trainer: object) -> None:
+        save(self, trainer)  # type: ignore[arg-type]
+        if torch.load(self.path, weights_only=True)["global_step"] in (2, 5, 6):  # two epochs of 6 steps
+            raise SystemExit(143)
+
+    monkeypatch.setattr(Checkpoints, "save", die_after)
+    for _ in range(3):
+        with pytest.raises(SystemExit):
+            run([*words, "run.name=parts"])
+        monkeypatch.setattr(Checkpoints, "save", die_after)
+    monkeypatch.setattr(Checkpoints, "save", save)
+    parts = run([*words, "run.name=parts"])
+
+    first, second = load_file(whole / BACKBONE), load_file(parts / BACKBONE)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert read_record(whole)["clips"] == read_record(parts)["clips"]
+    columns = ["step", "loss", "lr", "clips.clip"]
+    assert pd.read_csv(whole / "metrics.csv")[columns].equals(pd.read_csv(parts / "metrics.csv")[columns])
+
+
+def test_a_failed_run_says_so_in_its_record(tiny: list[str]) -> None:
+    with pytest.raises(Exception, match=r"the loss is (nan|inf)"):
+        run([*tiny, "optim.base_lr=1e30", "optim.schedule.warmup_fraction=0", "run.name=burst", "budget.steps=40"])
+    record = read_record(Path("runs/burst"))
+    assert record["status"] == "failed" and "the loss is" in record["error"]
+
+
+def test_checkpoints_load_without_running_code(tiny: list[str]) -> None:
+    state = torch.load(run(tiny) / LAST, weights_only=True)
+    assert state["global_step"] == 4
+
+
+def test_differences_name_every_leaf() -> None:
+    there = {"a": {"b": 1, "c": [1, 2]}, "d": 0.1}
+    now = {"a": {"b": 2, "c": (1, 2)}, "d": 0.1, "e": None}
+    assert differences(there, now) == [("a.b", 1, 2)]
