@@ -177,6 +177,10 @@ class VideoDataModule(pl.LightningDataModule):
         """The first micro-batch of training, augmented, on the CPU; digests are not touched."""
         position = next(iter(self.sampler()))
         batch = collate([self._dataset[place] for place in position])
+        return self.augment(batch)
+
+    def augment(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A collated batch with its views drawn and augmented where they are: what a method is given."""
         return self._augment(self._draw(batch))
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:

@@ -81,13 +81,14 @@ class ClipDataset(Dataset[Item]):
         index, key = int(index), int(key)  # samplers may hand over numpy integers, which overflow
         samples, path = self.samples, str(self.samples.path[index])
         with self.reader.open(path, float(samples.start_s[index]), float(samples.end_s[index])) as video:
-            times, height, width = video.times, video.height, video.width
+            times = video.times
             if len(times) == 0:
                 raise VideoError(path, "empty", "there is no frame in the sample's segment")
             spans = [view.span(times) for _, view in self.views.positions]
             indices = self._indices(path, self.views.relation.starts(key, spans, len(times)), times)
             wanted, places = _union(np.concatenate(indices), len(times))
-            frames = video.frames(wanted)[places]  # a copy: the video's own array may die with it
+            frames = video.frames(wanted)[places]
+        _, height, width, _ = frames.shape  # FFmpeg tells rotation only with a frame: asking before would decode one more
 
         label = {name: int(values[index]) for name, values in samples.labels.items()}
         item = Item(id=index, key=key, label=label, views={}, time={}, box={}, digest={}, padded={})
