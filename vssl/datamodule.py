@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from vssl import _torchvision  # noqa: F401  (before Lightning, which imports torchvision)
 
@@ -18,12 +18,13 @@ from torch.utils.data import DataLoader
 from vssl.config.errors import ConfigError, UserError
 from vssl.records.folders import cache_dir
 from vssl.video.augment import apply, draw
-from vssl.video.clips import ClipDataset, collate
+from vssl.video.clips import ClipDataset
 from vssl.video.decode import PyAVReader, Reader
 from vssl.video.digests import TENSOR_BATCHES, ClipDigest, tensor_digests
 from vssl.video.lists import Samples, list_content_hash
 from vssl.video.prepared import prepare
 from vssl.video.sampler import BatchSampler
+from vssl.video.unreadable import CheckedClips, collate_checked, readable
 from vssl.video.views import Views
 
 __all__ = ["Loading", "Samples", "VideoDataModule"]
@@ -132,6 +133,8 @@ class VideoDataModule(pl.LightningDataModule):
         self._digests = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
         self._tensors = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
         self.padded = 0
+        for kept in ("_listed", "_dataset"):
+            self.__dict__.pop(kept, None)
 
     @property
     def loading(self) -> Loading:
@@ -140,14 +143,19 @@ class VideoDataModule(pl.LightningDataModule):
         return self._loading
 
     @cached_property
-    def _dataset(self) -> ClipDataset:
-        return ClipDataset(self.pretraining(self.loading.label), self.loading.views, self.reader)
+    def _listed(self) -> Samples:
+        """What training reads, known before a video is opened or prepared."""
+        return self.pretraining(self.loading.label)
+
+    @cached_property
+    def _dataset(self) -> CheckedClips:
+        return CheckedClips(ClipDataset(self._listed, self.loading.views, self.reader))
 
     def sampler(self, start: int = 0, rank: int = 0, world_size: int = 1) -> BatchSampler:
         loading = self.loading
         try:
             return BatchSampler(
-                size=len(self._dataset), batch_size=loading.batch_size, accumulate=loading.accumulate,
+                size=len(self._listed), batch_size=loading.batch_size, accumulate=loading.accumulate,
                 steps=loading.steps, seed=loading.seed, start=start, rank=rank, world_size=world_size,
             )  # fmt: skip
         except ValueError as error:
@@ -162,8 +170,8 @@ class VideoDataModule(pl.LightningDataModule):
         workers = self.loading.workers
         return DataLoader(
             self._dataset,
-            batch_sampler=self.sampler(start, rank, world_size),  # type: ignore[arg-type]  # any iterable of lists
-            collate_fn=collate,
+            batch_sampler=self.sampler(start, rank, world_size),
+            collate_fn=collate_checked,
             num_workers=workers,
             # Forked workers deadlock where torch's threads have been busy.
             multiprocessing_context="forkserver" if workers else None,
@@ -176,16 +184,16 @@ class VideoDataModule(pl.LightningDataModule):
     def first_batch(self) -> dict[str, Any]:
         """The first micro-batch of training, augmented, on the CPU; digests are not touched."""
         position = next(iter(self.sampler()))
-        batch = collate([self._dataset[place] for place in position])
-        return self.augment(batch)
+        batch = readable(collate_checked([self._dataset[place] for place in position]))
+        return self.augment(cast(dict[str, Any], batch))
 
     def augment(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A collated batch with its views drawn and augmented where they are: what a method is given."""
         return self._augment(self._draw(batch))
 
-    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> dict[str, Any]:
         self.fetched_at = time.perf_counter()
-        batch = self._draw(batch)
+        batch = self._draw(cast(dict[str, Any], readable(batch)))
         for (name, _), digest in zip(self.loading.views.positions, self._digests, strict=True):
             digest.update(batch["digest"][name].numpy(), batch["drawn"][name].rows())
             self.padded += int(batch["padded"][name].sum())

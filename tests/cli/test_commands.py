@@ -98,7 +98,7 @@ def test_evaluate_takes_its_encoder_by_key_too(monkeypatch: pytest.MonkeyPatch) 
 def test_bench_hands_over_axes_and_paths_and_its_code(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     work = Work(monkeypatch, "vssl.sweeps.bench", "bench", code)
     assert main(["bench", "quick", "seed=0,1,2", "run.out=a, b"]) == code
-    assert work.calls == [(("quick", ("seed=0,1,2",), {"run.out": "a, b"}), {})]
+    assert work.calls == [(("quick", ("seed=0,1,2",), {"run.out": "a, b"}, ()), {})]
 
 
 def test_table_prints_and_writes(

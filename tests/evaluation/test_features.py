@@ -82,9 +82,16 @@ def test_an_encoder_that_changes_while_it_is_read_is_refused(world: Any) -> None
 
 def test_modes_are_restored_after_a_failure() -> None:
     encoder = Restless().train()
-    with pytest.raises(ZeroDivisionError), frozen(encoder):
-        assert not encoder.dropout.training
-        raise ZeroDivisionError
+    modes = []
+
+    def fail_inside() -> None:
+        with frozen(encoder):
+            modes.append(encoder.dropout.training)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
+    assert modes == [False]
     assert encoder.training and encoder.dropout.training
 
 

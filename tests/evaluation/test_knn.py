@@ -90,8 +90,8 @@ def test_a_grid_leaves_out_what_is_too_large_and_names_it(
 def test_a_grid_is_chosen_on_select_and_not_on_test(
     world: Any, pixels: MeanFrame, tmp_path: Path, random_images: Any
 ) -> None:
-    # A bank of 3 + 17: two copies of every select video with its own class, so that k=1 is right on select; the test
-    # videos' nearest neighbour lies, and all 20 neighbours together would be right.
+    # A copy of every select video is in the training list under its own class, so that k=1 is right on select. The
+    # test videos are the same images under the other class: there the nearest neighbour lies, the majority would not.
     images = random_images(4, seed=1)
     select = world.samples("select", images, motion=np.zeros(4))
     train = world.samples(

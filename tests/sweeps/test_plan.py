@@ -43,7 +43,7 @@ def test_the_id_leaves_out_where_it_runs_and_how_it_is_evaluated() -> None:
 
     assert ids(["run.workers=1", "eval=knn", "logger=tensorboard"]) == ids([])
     assert not set(ids(["seed=1"])) & set(ids([]))
-    assert not set(ids(["train.batch_size=32"])) & set(ids([]))
+    assert not set(ids(["train.batch_size=16"])) & set(ids([]))
 
 
 def test_real_needs_a_root() -> None:

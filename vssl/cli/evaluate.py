@@ -1,7 +1,8 @@
 """`vssl evaluate`: one encoder under one or several protocols."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vssl.cli.arguments import CONFIG_DIR, Arguments
 from vssl.cli.command import Command
@@ -9,16 +10,20 @@ from vssl.cli.configure import DRY_RUN, bound_configuration, dry_run
 from vssl.config.errors import UserError
 from vssl.config.folders import read_yaml
 
+CHECKPOINT = "checkpoint="
+
 
 def run(arguments: Arguments) -> int:
-    encoder = _encoder(arguments)
+    encoder = _run_of(_encoder(arguments))
+    arguments, checkpoint = _take_checkpoint(arguments)
     base, names = _of_run(Path(encoder))
     composed, bound = bound_configuration(arguments, needed=("eval", "backbone", "data"), base=base)
     if DRY_RUN in arguments.flags:
         return dry_run(f"evaluate {encoder}", composed)
     from vssl.evaluation.run import evaluate
 
-    for record in evaluate(bound, names | composed.choices, encoder, Path(bound["run"]["out"])):
+    out = Path(bound["run"]["out"])
+    for record in evaluate(bound, names | composed.choices, encoder, out, checkpoint=checkpoint):
         print(record)
     return 0
 
@@ -31,6 +36,25 @@ def _encoder(arguments: Arguments) -> str:
             "a run folder, or random (the chosen backbone= untrained), or mean_frame",
         )
     return given[0]
+
+
+def _run_of(encoder: str) -> str:
+    """The run to which a file `checkpoints/backbone.safetensors` belongs; every other encoder as it is given."""
+    path = Path(encoder)
+    run = path.parent.parent
+    return str(run) if path.is_file() and (run / "config.yaml").is_file() else encoder
+
+
+def _take_checkpoint(arguments: Arguments) -> tuple[Arguments, Literal["final", "last"]]:
+    """`checkpoint=`, which says what is read of a run and is no part of the configuration."""
+    given = [word for word in arguments.overrides if word.startswith(CHECKPOINT)]
+    if wrong := [word for word in given if word not in (f"{CHECKPOINT}final", f"{CHECKPOINT}last")]:
+        raise UserError(
+            f"{wrong[0]}: allowed are {CHECKPOINT}final and {CHECKPOINT}last",
+            "last reads the newest checkpoint of an unfinished run",
+        )
+    rest = tuple(word for word in arguments.overrides if word not in given)
+    return replace(arguments, overrides=rest), "last" if given[-1:] == [f"{CHECKPOINT}last"] else "final"
 
 
 def _of_run(folder: Path) -> tuple[dict[str, Any] | None, dict[str, str]]:
@@ -52,7 +76,7 @@ COMMAND = Command(
         "measures it by the protocols of eval=, on the labels of eval.label=. Data, clip, backbone and seed are those "
         "of the run unless you say otherwise. Writes a record and per-video predictions for each protocol and label, "
         "beside the run or, without one, under <run.out>/encoders/, and prints their paths. What is there already is "
-        "not done again."
+        "not done again. An unfinished run is refused unless checkpoint=last."
     ),
     examples=(
         "vssl evaluate runs/NAME eval=knn,linear",

@@ -1,13 +1,12 @@
 """Frozen features of a list of videos: computed once for all labels and protocols, then read from the cache."""
 
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from vssl.backbones.base import Backbone
 from vssl.config.errors import WorkError
@@ -17,10 +16,10 @@ from vssl.evaluation.progress import track
 from vssl.evaluation.protocol import Task
 from vssl.records.hashes import hash_of
 from vssl.video.augment import apply, draw
-from vssl.video.clips import ClipBatch, ClipDataset, Item, collate
-from vssl.video.decode import VideoError
+from vssl.video.clips import ClipBatch, ClipDataset
 from vssl.video.digests import ClipDigest
 from vssl.video.lists import Samples, list_content_hash
+from vssl.video.unreadable import CheckedClips, Unreadable, collate_checked, readable
 from vssl.video.views import View, evaluation_views
 
 VERSION = 1  # goes up when the same encoder and clips would give other features
@@ -116,9 +115,8 @@ def _extract(encoder: Backbone, samples: Samples, task: Task) -> tuple[NDArray[n
     digest = ClipDigest(view.settings_hash())
     loader = _loader(samples, task)
     rows = [torch.zeros(0, encoder.embed_dim)]  # the list may be empty
-    for batch in track(loader, len(loader), f"features of {len(samples)} videos"):
-        if isinstance(batch, Unreadable):
-            raise WorkError(batch.message, "take it out of the list or replace it, then run the same command again")
+    for loaded in track(loader, len(loader), f"features of {len(samples)} videos"):
+        batch = readable(loaded)
         drawn = draw(batch["key"], 0, view.augment, False)
         digest.update(batch["digest"]["clip"].numpy(), drawn.rows())
         clip = apply(batch["views"]["clip"].to(task.device, non_blocking=True), drawn)
@@ -130,44 +128,15 @@ def _extract(encoder: Backbone, samples: Samples, task: Task) -> tuple[NDArray[n
     return values, digest.hex()
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """What a worker hands over in place of a batch; an exception with its own arguments would not survive the way."""
-
-    message: str
-
-
-class _Checked(Dataset[Item | Unreadable]):
-    """Clips by place in the list; a video that cannot be read is told, not raised."""
-
-    def __init__(self, clips: ClipDataset) -> None:
-        self.clips = clips
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> Item | Unreadable:
-        try:
-            return self.clips[(index, 0)]
-        except VideoError as error:
-            return Unreadable(str(error))
-
-
-def _collate(items: Sequence[Item | Unreadable]) -> ClipBatch | Unreadable:
-    for item in items:
-        if isinstance(item, Unreadable):
-            return item
-    return collate([item for item in items if not isinstance(item, Unreadable)])
-
-
 def _loader(samples: Samples, task: Task) -> DataLoader[ClipBatch | Unreadable]:
     """The list once, in its order, whatever the number of workers."""
-    clips = _Checked(ClipDataset(samples, evaluation_views(task.clip), task.reader))
+    clips = CheckedClips(ClipDataset(samples, evaluation_views(task.clip), task.reader))
+    order = [(place, 0) for place in range(len(samples))]  # key 0: nothing is drawn
     return DataLoader(
         clips,  # type: ignore[arg-type]  # collation makes batches of items
         batch_size=task.batch_size,
-        shuffle=False,
-        collate_fn=_collate,
+        sampler=order,
+        collate_fn=collate_checked,
         num_workers=task.workers,
         # Forked workers deadlock where torch's threads have been busy.
         multiprocessing_context="forkserver" if task.workers else None,

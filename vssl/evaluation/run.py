@@ -87,7 +87,7 @@ def evaluate(
     if not evaluation.protocols:
         raise UserError("eval: no protocol is chosen", "for example eval=knn,linear")
     run = construct(bound["run"], Run, "run")
-    datamodule = construct(bound["data"], VideoDataModule, "data")  # type: ignore[type-abstract]
+    datamodule = construct(bound["data"], VideoDataModule, "data")
     torch.set_num_threads(run.thread_count())
     subject = _subject(bound, choices, encoder, checkpoint, datamodule, out)
     tasks = _tasks(bound, evaluation, run, datamodule, subject)
@@ -129,6 +129,8 @@ def _tasks(
     bound: dict[str, Any], evaluation: Evaluation, run: Run, datamodule: VideoDataModule, subject: Subject
 ) -> list[Task]:
     labels = list(dict.fromkeys(evaluation.labels or datamodule.labels()))
+    if not labels:
+        raise UserError("the data set has no labels to evaluate on", "add a column 'label' to its list")
     for label in labels:
         if label not in datamodule.classes:
             known = f"{nearest(label, datamodule.classes)}; it has {', '.join(datamodule.classes) or 'none'}"

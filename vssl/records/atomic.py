@@ -61,9 +61,11 @@ def write_json(path: Path, obj: object) -> None:
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def writable(folder: Path) -> None:
+def writable(folder: Path, keep: bool = True) -> None:
     """Creates `folder` with its parents and proves that files can be written there; on failure nothing is left behind.
 
+    Args:
+        keep: False asks only: folders that had to be made are removed again.
     Raises:
         UserError: the folder cannot be made or written to. Asked before work starts, so exit code 2.
     """
@@ -77,9 +79,17 @@ def writable(folder: Path) -> None:
             probe.write(b"\0")
             probe.flush()
     except OSError as error:
-        for new in reversed(made):
-            new.rmdir()
+        _remove(made)
         raise UserError(f"cannot write to the folder {folder}: {error.strerror or error}", _advice(error)) from error
+    if not keep:
+        _remove(made)
+
+
+def _remove(made: list[Path]) -> None:
+    for folder in reversed(made):
+        # Another process may have put something into it meanwhile.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _missing(folder: Path) -> list[Path]:

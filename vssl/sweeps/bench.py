@@ -14,6 +14,7 @@ from vssl.report.files import write_all
 from vssl.report.table import comparison
 from vssl.sweeps.plan import Plan, Trial, plan
 from vssl.sweeps.state import PlanState, TrialState
+from vssl.training.build import assemble
 from vssl.training.run import pretrain
 
 
@@ -28,20 +29,23 @@ def bench(
 
     Returns:
         0, or 1 where a trial failed (the table lists it with its error; the others are finished nevertheless).
+    Raises:
+        UserError: a trial that cannot work, before one of them has begun.
     """
     console = console or Console(stderr=True)
     begun = time.perf_counter()
     todo = plan(name, overrides, paths, config_dirs)
     folder = Path(todo.trials[0].bound["run"]["out"]) / "bench" / name
+    writable(folder, keep=False)
+    places = [_checked_place(trial, folder) for trial in todo.trials]
     writable(folder)
     state = PlanState(folder)
     shown: list[Path] = []
     failed = 0
-    for number, trial in enumerate(todo.trials, 1):
+    for number, (trial, place) in enumerate(zip(todo.trials, places, strict=True), 1):
         console.rule(f"{name}: {number} of {len(todo.trials)}: {trial.name}", style="dim")
-        run, error = _carry_out(trial, state, folder, console)
-        shown += [run] if run is not None else []
-        failed += error is not None
+        failed += not _carry_out(trial, state, folder, console)
+        shown.append(place)  # a failed one is listed with its error
     for encoder, trial in _baselines(todo):
         console.rule(f"{name}: {encoder}, seed {trial.bound['seed']}", style="dim")
         shown += _evaluate(trial, encoder, folder, console)
@@ -53,12 +57,18 @@ def bench(
     return 1 if failed else 0
 
 
-def _carry_out(trial: Trial, state: PlanState, folder: Path, console: Console) -> tuple[Path | None, str | None]:
+def _checked_place(trial: Trial, folder: Path) -> Path:
+    """Where the trial's run will lie. Raises UserError where it cannot work."""
+    study = assemble(trial.composed, _placed(trial.bound, folder))
+    study.check()
+    return study.folder
+
+
+def _carry_out(trial: Trial, state: PlanState, folder: Path, console: Console) -> bool:
     """Pretrain and evaluate one trial; a failure is written down and does not stop the others."""
     with state.claim(trial.id):
         bound = _placed(trial.bound, folder)
         state.write(trial.id, TrialState(trial.name, "running"))
-        run: Path | None = None
         try:
             run = pretrain(trial.composed, bound, console)
             _evaluate(trial, str(run), folder, console)
@@ -66,9 +76,9 @@ def _carry_out(trial: Trial, state: PlanState, folder: Path, console: Console) -
             first = str(error).splitlines()[0]
             console.print(f"error: {trial.name}: {error}", style="red", highlight=False, soft_wrap=True)
             state.write(trial.id, TrialState(trial.name, "failed", error=first))
-            return run, first
+            return False
         state.write(trial.id, TrialState(trial.name, "done", run=run.name))
-        return run, None
+        return True
 
 
 def _evaluate(trial: Trial, encoder: str, folder: Path, console: Console) -> list[Path]:
@@ -80,9 +90,7 @@ def _baselines(todo: Plan) -> list[tuple[str, Trial]]:
     by_seed = {trial.bound["seed"]: trial for trial in reversed(todo.trials)}
     seeds = sorted(by_seed)
     return [
-        (encoder, by_seed[seed])
-        for encoder in todo.encoders
-        for seed in (seeds if encoder == "random" else seeds[:1])
+        (encoder, by_seed[seed]) for encoder in todo.encoders for seed in (seeds if encoder == "random" else seeds[:1])
     ]
 
 

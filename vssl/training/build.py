@@ -78,7 +78,7 @@ class Study:
         assert isinstance(encoder, Backbone)
         micro_batch = self.train.batch_size // self.train.accumulate // self.run.devices
         cls = import_target(self.bound["method"]["_target_"])
-        if reason := cls.refuses(encoder, self.views.names, micro_batch):
+        if issubclass(cls, Method) and (reason := cls.refuses(encoder, self.views.names, micro_batch)):
             raise UserError(f"method={self.choices['method']} on backbone={self.choices['backbone']}: {reason}")
         provided: dict[str, Any] = {"encoder": encoder}
         if self.label is not None:
@@ -87,14 +87,24 @@ class Study:
         assert isinstance(method, Method)
         return method
 
+    def check(self) -> None:
+        """Raises UserError for what cannot work; no video is opened and no folder made."""
+        for name, view in self.views.positions:
+            try:
+                self.method.encoder.grid((view.frames, view.size, view.size))
+            except ValueError as error:
+                raise ConfigError(f"views.{name}: {error}") from error
+        self.attach()
+        self.datamodule.sampler()
+
     def attach(self, steps: int = 1) -> None:
         """Tell the data set how this run reads it."""
         self.datamodule.attach(
             Loading(
                 views=self.views, batch_size=self.train.batch_size, seed=self.seed, accumulate=self.train.accumulate,
                 steps=steps, workers=self.run.worker_count(self.datamodule.decoder), label=self.label,
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
 
     @cached_property
     def cost(self) -> StepCost:
@@ -200,6 +210,8 @@ def assemble(composed: Composed, bound: dict[str, Any] | None = None) -> Study:
 
 def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:
     """A method that learns from labels says which one: it is part of what the method is."""
+    if not datamodule.classes:
+        raise ConfigError("the method learns from labels, the data set has none", "add a column 'label' to its list")
     if node.get("label") is None:
         node["label"] = datamodule.labels()[0]
     if node["label"] not in datamodule.classes:
@@ -207,7 +219,7 @@ def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:
 
 
 def _names(node: Mapping[str, Any], parameter: str) -> bool:
-    return parameter in inspect.signature(import_target(node["_target_"]).__init__).parameters
+    return parameter in inspect.signature(import_target(node["_target_"])).parameters
 
 
 def _quieten() -> None:

@@ -37,16 +37,17 @@ def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None 
     A finished run is left as it is, an unfinished one goes on from its last checkpoint.
 
     Raises:
-        UserError: the folder holds another configuration; the keys that differ are named.
+        UserError: the request cannot work, and nothing was written; or the folder holds another configuration, then
+            the keys that differ are named.
     """
     console = console or Console(stderr=True)
-    writable(Path(bound["run"]["out"]))
     study = assemble(composed, bound)
+    writable(Path(bound["run"]["out"]), keep=False)
+    study.check()
     folder = study.folder
     if _is_done(folder, study.bound):
         console.print(f"{study.name}: finished already", highlight=False, soft_wrap=True)
         return folder
-    _ = study.method  # every refusal comes before the folder does
     writable(folder)
     with FolderLock(folder):
         write_text(folder / CONFIG, to_yaml(study.bound))
