@@ -1,9 +1,9 @@
 """Where a training step of `vssl bench quick` spends its time, for every method, by number of threads.
 
 Run:     python benchmarks/steps.py [quick|real] [key=value ...]
-Prints:  milliseconds a step for loading, augmentation, forward + backward, optimiser; steps/s; GFLOP/s against the rate of
-         a plain 2048 x 2048 matrix product in the same process. Medians; threads are alternated step by step, since load
-         from elsewhere changes a shared machine's speed within seconds.
+Prints:  milliseconds a step for loading, augmentation, forward + backward, optimiser; steps/s; GFLOP/s, beside the rate
+         of a plain 2048 x 2048 matrix product in the same process. Medians; threads are alternated step by step, since
+         load from elsewhere changes a shared machine's speed within seconds.
 """
 
 import statistics
@@ -66,16 +66,16 @@ def measure(trial: Trial) -> dict[int, tuple[float, dict[str, list[float]]]]:
         for threads in THREADS:
             torch.set_num_threads(threads)
             times = found[threads] if step >= 2 else {part: [] for part in PARTS}
-            batch = timed(lambda: next(loader), times["load"])
-            augmented = timed(lambda: data.augment(batch), times["augment"])
-            timed(lambda: backward(augmented), times["forward + backward"])
-            timed(update, times["optimiser"])
+            batch = timed(times["load"], next, loader)
+            augmented = timed(times["augment"], data.augment, batch)
+            timed(times["forward + backward"], backward, augmented)
+            timed(times["optimiser"], update)
     return {threads: (study.flops_per_step, times) for threads, times in found.items()}
 
 
-def timed(work: Callable[[], Any], times: list[float]) -> Any:
+def timed(times: list[float], work: Callable[..., Any], *arguments: Any) -> Any:
     begun = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     times.append(time.perf_counter() - begun)
     return result
 
@@ -86,7 +86,7 @@ def matrix_rate(threads: int) -> float:
     a, b = torch.randn(2, 2048, 2048)
     times: list[float] = []
     for _ in range(6):
-        timed(lambda: a @ b, times)
+        timed(times, torch.mm, a, b)
     return 2 * 2048**3 / statistics.median(times[1:])
 
 

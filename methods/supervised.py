@@ -15,13 +15,15 @@ class Supervised(Method):
 
     Args:
         num_classes: classes of the label (K), given by the data set.
-        label: which of the data set's labels is learned.
+        label: which of the data set's labels is learned; `vssl.build` takes its first one if None.
     """
 
     views = ("clip",)
 
-    def __init__(self, encoder: Backbone, num_classes: int, label: str = "label") -> None:
+    def __init__(self, encoder: Backbone, num_classes: int, label: str | None = None) -> None:
         super().__init__(encoder)
+        if label is None:
+            raise ValueError("label is not given; it names which of the data set's labels is learned")
         if num_classes < 2:
             raise ValueError(f"label {label!r} has {num_classes} class(es); at least 2 are needed")
         self.label, self.num_classes = label, num_classes

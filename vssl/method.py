@@ -84,7 +84,8 @@ class Method(pl.LightningModule):
         Args:
             views: {name: float [B, C, T, H, W] in [0, 1]} for every name in `self.views`.
         Returns:
-            "loss" (scalar, with gradient), further scalars to log, and optionally "features" [B, D] for the health monitor.
+            "loss" (scalar, with gradient), further scalars to log, and "features" [B, D] if the health monitor is to see
+            them.
         """
         raise NotImplementedError(f"{type(self).__name__} must define losses(views, batch)")
 
@@ -94,7 +95,9 @@ class Method(pl.LightningModule):
     def param_groups(self) -> list[ParamGroup]:
         """All trainable parameters: the encoder's layers by depth, then everything else as the deepest group."""
         groups = [
-            ParamGroup(f"encoder.{depth}", {f"encoder.{name}": p for name, p in layer.items() if p.requires_grad}, depth)
+            ParamGroup(
+                f"encoder.{depth}", {f"encoder.{name}": p for name, p in layer.items() if p.requires_grad}, depth
+            )
             for depth, layer in enumerate(self.encoder.layers())
         ]
         taken = {id(p) for group in groups for p in group.params.values()}

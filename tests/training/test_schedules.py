@@ -25,7 +25,9 @@ def test_videomae_at_paper_scale() -> None:  # lr 1.2e-3, floor 8e-5, 800 epochs
     assert 1.2e-3 * schedule.factor(total - 1, total) == pytest.approx(8.0000000350e-5, rel=1e-9)
 
 
-def test_moco_v3_by_epoch() -> None:  # facebookresearch/moco-v3 ViT: peak .0024, warm-up 40 of 300 epochs, one step each
+def test_moco_v3_by_epoch() -> (
+    None
+):  # facebookresearch/moco-v3 ViT: peak .0024, warm-up 40 of 300 epochs, one step each
     schedule = Schedule(warmup_steps=40)
     expected = {0: 0, 10: 0.0006, 20: 0.0012, 40: 0.0024, 105: 0.00204853, 170: 0.0012, 235: 0.00035147, 299: 8.76e-8}
     for epoch, rate in expected.items():

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """The request is wrong; nothing was started or written. The command line prints it without a traceback, exit code 2."""
+    """The request is wrong; nothing was started or written. Printed without a traceback; exit code 2."""
 
     exit_code = 2
 

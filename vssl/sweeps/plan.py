@@ -44,9 +44,7 @@ class Plan:
     note: str
 
 
-def plan(
-    name: str, overrides: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path] = ()
-) -> Plan:
+def plan(name: str, overrides: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path] = ()) -> Plan:
     """Compose and bind every trial of `bench=name`.
 
     The user's values win over a point's; `method=a,b` keeps the points of these methods and adds a bare point for a

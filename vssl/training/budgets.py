@@ -36,7 +36,7 @@ class Budget:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def to_steps(self, *, batch_size: int, batches_per_epoch: int, flops_per_step: float) -> int:
-        """Whole optimiser steps within the budget, at least one; `epochs` and `flops` are rounded to the nearest below."""
+        """Whole optimiser steps within the budget: rounded down, at least one."""
         if self.epochs is not None:
             steps = self.epochs * batches_per_epoch
         elif self.samples is not None:

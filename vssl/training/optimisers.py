@@ -22,7 +22,7 @@ class Optimiser:
     Args:
         base_lr: learning rate at the reference batch.
         reference_batch: None switches scaling off: `base_lr` is then the peak rate.
-        decay: which tensors are decayed: all; none with one dimension (biases, norms); none of biases and norms by name.
+        decay: which tensors are decayed: all; none with one dimension (biases, norms); no biases and norms, by name.
         layer_decay: rate multiple from one layer to the next one below it (1: the same rate for all).
     """
 
@@ -80,7 +80,7 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Optimiser):
-    """AdamW. The defaults are VideoMAE's pretraining recipe (MCG-NJU/VideoMAE: optim_factory.py, run_mae_pretraining.py)."""
+    """AdamW. The defaults are VideoMAE's (MCG-NJU/VideoMAE: optim_factory.py, run_mae_pretraining.py)."""
 
     base_lr: float = 1.5e-4
     weight_decay: float = 0.05

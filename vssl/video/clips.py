@@ -88,7 +88,9 @@ class ClipDataset(Dataset[Item]):
             indices = self._indices(path, self.views.relation.starts(key, spans, len(times)), times)
             wanted, places = _union(np.concatenate(indices), len(times))
             frames = video.frames(wanted)[places]
-        _, height, width, _ = frames.shape  # FFmpeg tells rotation only with a frame: asking before would decode one more
+        _, height, width, _ = (
+            frames.shape
+        )  # FFmpeg tells rotation only with a frame: asking before would decode one more
 
         label = {name: int(values[index]) for name, values in samples.labels.items()}
         item = Item(id=index, key=key, label=label, views={}, time={}, box={}, digest={}, padded={})

@@ -1,0 +1,90 @@
+"""Every command of the README works: at smoke scale here, in full where marked slow."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write_grey_video
+from vssl.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def code(language: str) -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [block for kind, block in BLOCK.findall(text) if kind == language]
+
+
+def commands(program: str) -> list[list[str]]:
+    lines = [line for block in code("sh") for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines if line.strip()]
+    return [found for found in words if found and found[0] == program]
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A folder of clips, one folder a class, as a user has it."""
+    for name in ("nod", "wave"):
+        for number in range(24):
+            write_grey_video(tmp_path / f"clips/{name}/{name}_{number:02d}.mp4", frames=20)
+    return tmp_path / "clips"
+
+
+@pytest.mark.usefixtures("tiny", "clips")
+def test_every_vssl_command_at_smoke_scale(capsys: pytest.CaptureFixture[str]) -> None:
+    found = commands("vssl")
+    assert len(found) > 7
+    for _, name, *rest in found:
+        smoke = ["scale=smoke"] if name in ("pretrain", "evaluate", "bench") and "--help" not in rest else []
+        assert main([name, *_without_budget(rest), *smoke]) == 0, (name, rest)
+        assert capsys.readouterr().out
+
+
+def _without_budget(words: list[str]) -> list[str]:
+    """The command line wins over `scale=smoke`, so what would take minutes is left to it."""
+    return [word for word in words if not word.startswith(("budget.", "train.batch_size="))]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("tiny", "clips")
+def test_the_small_commands_in_full() -> None:
+    for _, name, *rest in commands("vssl"):
+        if name in ("pretrain", "evaluate") and "data=video_list" not in rest:
+            assert main([name, *rest]) == 0, (name, rest)
+
+
+def test_the_notebook_lines(tiny: list[str]) -> None:
+    (block,) = code("python")
+    namespace: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), namespace)
+    assert namespace["run"].method.trainer.global_step == 4  # type: ignore[attr-defined]
+
+
+def test_the_make_targets_exist() -> None:
+    targets = [words[1] for words in commands("make")]
+    assert {"bench", "test"} <= set(targets)
+    for target in targets:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_table_is_that_of_the_results_page() -> None:
+    readme, results = ((ROOT / path).read_text(encoding="utf-8") for path in ("README.md", "docs/results.md"))
+    table = [line for line in readme.splitlines() if line.startswith("|")]
+    assert len(table) > 5 and "<!-- quick-table -->" not in readme
+    assert all(line in results for line in table if line.startswith("| ") and "---" not in line)
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
