@@ -1,5 +1,7 @@
 """Hooks of a method: once per optimiser step, with the right count, whatever the accumulation."""
 
+import itertools
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -51,7 +53,7 @@ def test_after_step_comes_once_per_optimiser_step_and_sees_the_new_weights(accum
     assert [done for done, _ in method.after] == [Progress(step, 4) for step in (1, 2, 3, 4)]
     assert method.before == [Progress(step, 4) for step in (0, 1, 2, 3) for _ in range(accumulate)]
     weights = [start, *(weight for _, weight in method.after)]
-    assert all(first != second for first, second in zip(weights, weights[1:], strict=False))
+    assert all(first != second for first, second in itertools.pairwise(weights))
 
 
 def test_a_step_that_the_gradient_scaler_skips_moves_no_target() -> None:

@@ -84,8 +84,7 @@ class Method(pl.LightningModule):
         Args:
             views: {name: float [B, C, T, H, W] in [0, 1]} for every name in `self.views`.
         Returns:
-            "loss" (scalar, with gradient), further scalars to log, and "features" [B, D] if the health monitor is to see
-            them.
+            "loss" (scalar, with gradient), further scalars to log, optionally "features" [B, D] for the health monitor.
         """
         raise NotImplementedError(f"{type(self).__name__} must define losses(views, batch)")
 

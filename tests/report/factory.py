@@ -105,10 +105,15 @@ class Runs:
             folder,
             {
                 "kind": "pretrain", "status": status, "error": error,
-                "identity": {"name": folder.name, "method": method, **names, "label": label, "split": "official", "hashes": hashes},
+                "identity": {
+                    "name": folder.name, "method": method, **names, "label": label, "split": "official",
+                    "hashes": hashes,
+                },
                 "seed": seed,
                 "budget": {"planned": bound["budget"], **(budget if done else {})},
-                "clips": {"samples": samples, "positions": [position], "padded": padded, "replaced": []} if done else None,
+                "clips": {"samples": samples, "positions": [position], "padded": padded, "replaced": []}
+                if done
+                else None,
                 "environment": {}, "finished": f"2026-01-01T00:00:0{seed}+00:00" if status != "running" else None,
             },
         )  # fmt: skip
@@ -162,6 +167,7 @@ def evaluation(
     }  # fmt: skip
     right = np.arange(TEST_VIDEOS) < round(top1 * TEST_VIDEOS)
     low, high = bootstrap_interval(right)
+    top = {"value": float(right.mean()), "low": low, "high": high}
     place = eval_folder(folder, protocol, label, hash_of([whole, who, finished]))
     place.mkdir(parents=True)
     write_record(
@@ -170,10 +176,11 @@ def evaluation(
             "kind": "evaluate", "status": status, "error": error,
             "identity": {
                 "encoder": who, "backbone": names["backbone"], "data": names["data"], "protocol": protocol,
-                "label": label, "hashes": {"data": hashes["data"], "backbone": hashes["backbone"], "eval": hash_of(whole)},
+                "label": label,
+                "hashes": {"data": hashes["data"], "backbone": hashes["backbone"], "eval": hash_of(whole)},
             },
             "seed": seed, "protocol": whole,
-            **({"results": {"top1": {"value": float(right.mean()), "low": low, "high": high}}} if status == "done" else {}),
+            **({"results": {"top1": top}} if status == "done" else {}),
             "chosen": {}, "inputs": inputs, "finished": finished,
         },
     )  # fmt: skip

@@ -73,7 +73,7 @@ def cost_slots(rows: Sequence[Row]) -> list[Slot]:
     kinds: list[tuple[str, str, Callable[[float], str]]] = [
         ("steps", "steps", lambda steps: f"{steps:,.0f}"),
         ("samples", "samples", lambda samples: f"{samples:,.0f}"),
-        ("seconds", "min", lambda seconds: _three_digits(seconds / 60)),
+        ("seconds", "min", _minutes),
         ("flops", unit, lambda flops: _three_digits(flops / divisor)),
         ("data_wait_share", "wait", lambda share: f"{100 * share:.0f}%"),
     ]
@@ -110,6 +110,10 @@ def _value(cell: Cell) -> str:
     if cell.n <= 2:
         return " / ".join(percent(value) for value in cell.values)
     return f"{percent(cell.mean)} ± {percent(cell.std or 0.0)}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:,.1f}" if seconds >= 6 else "<0.1"
 
 
 def _three_digits(value: float) -> str:

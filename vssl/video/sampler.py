@@ -13,8 +13,8 @@ class BatchSampler:
     """Batches of (sample index, key) over all epochs of a training, as one endless list.
 
     Position t is micro-batch `t % accumulate` of optimiser step `t // accumulate`; a step's global batch never crosses
-    a data epoch (the remainder of each epoch's permutation is dropped). Micro-batches and ranks are slices of that global
-    batch: batch 8, accumulation 2 x 4 and two ranks of 4 contain the same clips with the same keys.
+    a data epoch (the remainder of each epoch's permutation is dropped). Micro-batches and ranks are slices of that
+    global batch: batch 8, accumulation 2 x 4 and two ranks of 4 contain the same clips with the same keys.
 
     Args:
         size: samples in the list (N).

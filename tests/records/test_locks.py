@@ -1,0 +1,80 @@
+"""One process a folder: refused while it lives, taken over when it is gone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vssl.config.errors import UserError
+from vssl.records.locks import LOCK, FolderLock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from vssl.records.locks import FolderLock
+with FolderLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_live_holder_is_named(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    with pytest.raises(UserError, match=rf"in use by process {holder.pid} on {os.uname().nodename}"):
+        FolderLock(tmp_path).__enter__()
+
+
+def test_a_killed_holder_is_replaced_at_once(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / LOCK).exists()
+    begun = time.monotonic()
+    with FolderLock(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert time.monotonic() - begun < 5
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_it_can_be_held_again_after_it_was_left(tmp_path: Path) -> None:
+    for _ in range(2):
+        with FolderLock(tmp_path), pytest.raises(UserError, match="in use"):
+            FolderLock(tmp_path).__enter__()
+
+
+def test_another_host_is_waited_for_until_its_beat_is_old(tmp_path: Path) -> None:
+    path = tmp_path / LOCK
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "2026-01-01T00:00:00+00:00"}))
+    with pytest.raises(UserError, match="process 1 on elsewhere"), FolderLock(tmp_path):
+        pass
+    old = time.time() - 61
+    os.utime(path, (old, old))
+    with FolderLock(tmp_path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_the_heart_beats(tmp_path: Path) -> None:
+    with FolderLock(tmp_path, beat_s=0.05):
+        os.utime(tmp_path / LOCK, (0, 0))
+        deadline = time.monotonic() + 10
+        while (tmp_path / LOCK).stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert (tmp_path / LOCK).stat().st_mtime > 0
+
+
+def test_a_lock_file_cut_short_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text('{"host": "els')
+    with FolderLock(tmp_path):
+        pass
