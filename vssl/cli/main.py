@@ -1,5 +1,6 @@
 """`vssl`: finds the command, turns every outcome into an exit code and one message."""
 
+import logging
 import os
 import signal
 import sys
@@ -74,7 +75,16 @@ def _dispatch(words: Sequence[str]) -> int:
     if not arguments.flags.isdisjoint(HELP):
         print(command_help(command, arguments))
         return DONE
+    _log_to_stderr()
     return command.run(arguments)
+
+
+def _log_to_stderr() -> None:
+    """What the framework tells while it works, where no progress bar can be shown; results go to stdout."""
+    logger = logging.getLogger("vssl")
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
 
 
 def _fail(message: str, code: int, show_traceback: bool) -> int:

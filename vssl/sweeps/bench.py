@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-from vssl.config.errors import UserError
 from vssl.evaluation.run import evaluate
 from vssl.records.atomic import writable
 from vssl.report.files import write_all
@@ -72,8 +71,8 @@ def _carry_out(trial: Trial, state: PlanState, folder: Path, console: Console) -
         try:
             run = pretrain(trial.composed, bound, console)
             _evaluate(trial, str(run), folder, console)
-        except UserError as error:
-            first = str(error).splitlines()[0]
+        except Exception as error:  # noqa: BLE001  (a fault in one method must not cost the others their turn)
+            first = (str(error) or type(error).__name__).splitlines()[0]
             console.print(f"error: {trial.name}: {error}", style="red", highlight=False, soft_wrap=True)
             state.write(trial.id, TrialState(trial.name, "failed", error=first))
             return False
