@@ -15,8 +15,9 @@ PYTHONS    := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # Tests that need neither a training nor a video file of any length.
-FAST  := $(wildcard tests/config tests/records tests/report tests/losses tests/nn tests/training/test_schedules.py \
-           tests/training/test_budgets.py tests/video/test_draws.py tests/video/test_sampling.py tests/packaging/test_setup.py)
+FAST  := tests/config tests/records tests/report tests/losses tests/nn tests/test_statistics.py tests/cli/test_arguments.py \
+         $(addprefix tests/training/test_,schedules.py budgets.py) \
+         $(addprefix tests/video/test_,draws.py sampling.py digests.py) tests/packaging/test_setup.py
 
 # One thread a process: tests run side by side, and sums do not depend on the number of threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest

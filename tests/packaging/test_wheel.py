@@ -98,7 +98,8 @@ raise SystemExit(main(["config", "method=simsiam"]))
 def test_editable_install_reads_code_and_configurations_of_the_clone(
     editable: Path, source: Path, run_outside: Run
 ) -> None:
-    done = run_outside("-c", EDITED.format(folder=str(editable)), path=[])
+    # First on the path: its finder has the same name as that of an editable install of this clone.
+    done = run_outside("-c", EDITED.format(folder=str(editable)), path=[editable])
     assert done.returncode == 0, done.stderr
     of_clone = [source / top / "__init__.py" for top in ("vssl", "methods", "datamodules")]
     assert done.stdout.splitlines()[:4] == [str(path) for path in [*of_clone, source / "configs"]]
