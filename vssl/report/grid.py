@@ -68,19 +68,19 @@ def result_slots(columns: Sequence[Column], rows: Sequence[Row]) -> list[Slot]:
 
 
 def cost_slots(rows: Sequence[Row]) -> list[Slot]:
-    """One slot a kind of cost that any row has."""
+    """One slot a kind of cost; one that is nothing in all rows says nothing and is left out."""
     unit, divisor = flop_unit(max((row.cost.get("flops", 0.0) for row in rows), default=0.0))
     kinds: list[tuple[str, str, Callable[[float], str]]] = [
         ("steps", "steps", lambda steps: f"{steps:,.0f}"),
         ("samples", "samples", lambda samples: f"{samples:,.0f}"),
-        ("seconds", "min", _minutes),
+        ("seconds", "time", duration),
         ("flops", unit, lambda flops: _three_digits(flops / divisor)),
-        ("data_wait_share", "wait", lambda share: f"{100 * share:.0f}%"),
+        ("data_wait_share", "wait", _percent_waited),
     ]
     return [
         Slot("", head, tuple(Entry(show(row.cost[key]) if key in row.cost else NOTHING) for row in rows))
         for key, head, show in kinds
-        if any(key in row.cost for row in rows)
+        if any(row.cost.get(key) for row in rows)
     ]
 
 
@@ -90,6 +90,16 @@ def flop_unit(flops: float) -> tuple[str, float]:
         if flops >= size:
             return unit, size
     return "GFLOP", 1e9
+
+
+def duration(seconds: float) -> str:
+    """`"1.7 s"`, `"4.1 min"`, `"26.5 h"`: the largest unit that leaves one digit or more before the point."""
+    if 0 < seconds < 0.05:
+        return "<0.1 s"
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if round(seconds, 1) >= size and round(seconds / size, 1) >= 1:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _result(cell: Cell | None, row: Row) -> Entry:
@@ -112,8 +122,8 @@ def _value(cell: Cell) -> str:
     return f"{percent(cell.mean)} ± {percent(cell.std or 0.0)}"
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:,.1f}" if seconds >= 6 else "<0.1"
+def _percent_waited(share: float) -> str:
+    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
 
 
 def _three_digits(value: float) -> str:

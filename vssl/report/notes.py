@@ -42,7 +42,9 @@ def reading(rows: Sequence[Row], bare: Sequence[str]) -> list[str]:
             "(vssl evaluate random)."
         )
     if any(row.cost for row in rows):
-        lines.append("Cost of training: samples count repeats; wait is the share of time spent waiting for clips.")
+        waited = any(row.cost.get("data_wait_share") for row in rows)
+        wait = "; wait is the share of time spent waiting for clips" if waited else ""
+        lines.append(f"Cost of training: samples count repeats{wait}.")
     rules = dict.fromkeys(
         str(row.first.record["identity"]["split"]) for row in rows if row.first.record["identity"].get("split")
     )

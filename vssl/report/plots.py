@@ -1,12 +1,14 @@
 """The table as a picture: one panel an evaluation, one bar a row, `random` and chance as lines."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from vssl.records.atomic import atomic
 from vssl.report.grid import BELOW
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 _PANELS_A_LINE = 4
 _COLOURS = ("#3b6fb6", "#9db8db", "#4f9d69", "#a58bc0", "#b8b8b8")  # one a section of rows
 _INK = "#333333"
+_PANEL_IN = 2.5
+_LETTER_PT = 0.6  # width of a letter as a share of its size, on the safe side
+_HALO = [withStroke(linewidth=2, foreground="white")]
 
 
 def plot_table(table: "Table", path_png: Path) -> None:
@@ -32,9 +37,13 @@ def _figure(table: "Table") -> Figure:
     columns = max(1, min(_PANELS_A_LINE, len(table.columns)))
     lines = max(1, math.ceil(len(table.columns) / columns))
     height = 0.32 * max(3, len(table.rows)) + 0.75
-    figure = Figure(figsize=(1.9 + 2.5 * columns, 1.0 + height * lines), layout="constrained")
+    longest = max((len(_name(row)) for row in table.rows), default=0)
+    width = 0.4 + longest * 8 * _LETTER_PT / 72 + _PANEL_IN * columns
+    legend = _wrapped(_legend(table), width, 7.5)
+    figure = Figure(figsize=(width, 0.8 + 0.12 * len(legend.splitlines()) + height * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(table.title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=_INK)
+    title = _wrapped([table.title], width, 12)  # bold letters are wider
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold", color=_INK, parse_math=False)
     if not table.columns:
         figure.text(0.5, 0.5, "no evaluation is finished", ha="center", color=_INK)
         return figure
@@ -43,7 +52,7 @@ def _figure(table: "Table") -> Figure:
         _panel(panel, column, table.rows, len({one.data for one in table.columns}) > 1)
     for panel in panels[len(table.columns) :]:
         panel.set_axis_off()
-    figure.supxlabel(_legend(table), x=0.01, ha="left", fontsize=7.5, color="#666666")
+    figure.supxlabel(legend, x=0.01, ha="left", fontsize=7.5, color="#666666", parse_math=False)
     return figure
 
 
@@ -54,12 +63,12 @@ def _panel(panel: Any, column: Column, rows: Sequence[Row], several: bool) -> No
             _bar(panel, place, cell, row)
     _lines(panel, column, rows)
     head = f"{column.data} {column.label}" if several else column.label
-    marks = f"$^{{{column.marks}}}$" if column.marks else ""
-    panel.set_title(f"{head} · {column.protocol}{marks}", fontsize=9, color=_INK, loc="left")
+    panel.set_title(_raised(f"{head} · {column.protocol}", column.marks), fontsize=9, color=_INK, loc="left")
     panel.set_yticks(list(places), [_name(row) for row in rows], fontsize=8, color=_INK)
     panel.set_ylim(len(rows) - 0.4, -0.6)
-    top = max((100 * bound for row in rows if (cell := row.cells.get(column.key)) for bound in cell.highs), default=0)
-    panel.set_xlim(0, min(104, 1.22 * max(top, 100 * (column.chance or 0), 1)))
+    top = 100 * max((_end(cell) for row in rows if (cell := row.cells.get(column.key))), default=0.0)
+    panel.set_xlim(0, 1.22 * max(top, 100 * (column.chance or 0), 1))
+    panel.set_xticks([tick for tick in panel.get_xticks() if tick <= min(100, panel.get_xlim()[1])])
     panel.set_xlabel("top-1, %", fontsize=8, color=_INK)
     panel.tick_params(length=0, labelsize=8, colors=_INK)
     panel.grid(axis="x", color="#e6e6e6", linewidth=0.8)
@@ -76,10 +85,14 @@ def _bar(panel: Any, place: int, cell: Cell, row: Row) -> None:
     if cell.n > 1:
         panel.plot([100 * value for value in cell.values], [place] * cell.n, "o", color=_INK, markersize=2.6)
     mark = BELOW if cell.not_above_random else ""
-    end = 100 * max(high, *cell.values) if cell.n > 1 else 100 * high
     weight = "bold" if cell.best else "normal"
-    panel.annotate(f"{100 * mean:.1f}{mark}", (end, place), (3, 0), textcoords="offset points", va="center",
-                   fontsize=7.5, color=_INK, fontweight=weight)  # fmt: skip
+    panel.annotate(f"{100 * mean:.1f}{mark}", (100 * _end(cell), place), (3, 0), textcoords="offset points",
+                   va="center", fontsize=7.5, color=_INK, fontweight=weight, path_effects=_HALO)  # fmt: skip
+
+
+def _end(cell: Cell) -> float:
+    """Where the drawing of a cell ends on the right, a share."""
+    return max(cell.interval[1], *cell.values)
 
 
 def _lines(panel: Any, column: Column, rows: Sequence[Row]) -> None:
@@ -93,15 +106,28 @@ def _lines(panel: Any, column: Column, rows: Sequence[Row]) -> None:
 
 
 def _name(row: Row) -> str:
-    marks = f"$^{{{row.marks}}}$" if row.marks else ""
-    seeds = f"  n={row.n}" if row.kind == "run" else ""
-    return row.name.replace("$", r"\$") + marks + seeds
+    return _raised(row.name, row.marks) + (f"  n={row.n}" if row.kind == "run" or row.n > 1 else "")
 
 
-def _legend(table: "Table") -> str:
+def _raised(text: str, marks: str) -> str:
+    return text.replace("$", r"\$") + (f"$^{{{marks}}}$" if marks else "")
+
+
+def _legend(table: "Table") -> list[str]:
+    """What is drawn in this table, then a line a letter."""
     cells = [cell for row in table.rows for cell in row.cells.values()]
-    parts = ["line and band: random encoder and its interval", "dotted: chance", interval_legend(cells)]
+    parts = []
+    if any(row.kind == "random" and row.cells for row in table.rows):
+        parts.append("line and band: random encoder and its interval")
+    if any(column.chance is not None for column in table.columns):
+        parts.append("dotted: chance")
+    if cells:
+        parts.append(interval_legend(cells))
     if any(cell.not_above_random for cell in cells):
         parts.append(f"{BELOW} does not beat random")
-    marks = [f"{letter}  {text}" for letter, text in table.marks]
-    return "\n".join(["  |  ".join(parts), *marks])
+    return ["  |  ".join(parts), *(f"{letter}  {text}" for letter, text in table.marks)]
+
+
+def _wrapped(lines: Sequence[str], width_in: float, size_pt: float) -> str:
+    letters = int(width_in * 72 / (size_pt * _LETTER_PT))
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, letters, subsequent_indent="    "))

@@ -1,6 +1,7 @@
 """The table for a paper: booktabs, intervals small behind their values."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "≥": r"$\geq$", "·": r"$\cdot$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "°": r"$^{\circ}$",
-    "[": "{[}", "]": "{]}",
+    "[": "{[}", "]": "{]}", "`": r"\textasciigrave{}",
 }  # fmt: skip
 
 
@@ -78,4 +79,6 @@ def _raised(letters: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(_SPECIAL.get(letter, letter) for letter in text.replace("\n", " "))
+    """Plain text; a name in backquotes is set as code."""
+    safe = "".join(_SPECIAL.get(letter, letter) for letter in text.replace("\n", " "))
+    return re.sub(r"\\textasciigrave\{\}([\w\\.-]+)\\textasciigrave\{\}", r"\\texttt{\1}", safe)

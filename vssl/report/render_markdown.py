@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from vssl.report.table import Table
 
 
+_MARKUP = re.compile(r"[\\`*_\[\]<>|~&#$]")
+
+
 def markdown(table: "Table", notes: Sequence[str] = ()) -> str:
     """Title, table, and notes as a list; ends with a newline."""
     slots = [*table.results, *table.costs]
@@ -45,5 +48,9 @@ def _raised(letters: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Names hold underscores, settings stars and brackets, errors anything: none of it is markup."""
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text.replace("\n", " "))
+    """Names hold underscores, settings stars and brackets, errors anything: none of it is markup.
+
+    But for a name in backquotes, which is code; what is code needs no escapes, and would show them.
+    """
+    parts = re.split(r"(`[\w.-]+`)", text.replace("\n", " "))
+    return "".join(part if place % 2 else _MARKUP.sub(r"\\\g<0>", part) for place, part in enumerate(parts))

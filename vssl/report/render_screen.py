@@ -26,7 +26,9 @@ class Screen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(self.table.title, style="bold")
         if self.table.rows:
-            for part in self._parts(console, options):
+            for place, part in enumerate(self._parts(console, options)):
+                if place:
+                    yield Text()
                 yield self._grid(part)
         for letter, text in self.table.marks:
             yield Text(f"{raised(letter)} {text}")

@@ -74,10 +74,13 @@ class Cell:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """n = 1: bootstrap over videos; n = 2: what both seeds' bootstraps cover; n >= 3: t interval over seeds."""
+        """n = 1: bootstrap over videos; n = 2: what both seeds' bootstraps cover; n >= 3: t interval over seeds.
+
+        Student's t knows no bounds; what no accuracy can be is cut off.
+        """
         summary = mean_std_t(self.values)
         if summary.low is not None and summary.high is not None:
-            return summary.low, summary.high
+            return max(0.0, summary.low), min(1.0, summary.high)
         return min(self.lows), max(self.highs)
 
     @property
