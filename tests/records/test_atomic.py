@@ -2,6 +2,11 @@
 
 import errno
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,3 +81,57 @@ def test_a_folder_below_a_file_is_refused_before_anything_is_made(tmp_path: Path
     with pytest.raises(UserError, match=r"cannot write to the folder .*file/runs") as caught:
         writable(tmp_path / "file/runs")
     assert caught.value.exit_code == 2 and left(tmp_path) == ["file"]
+
+
+HALF = """
+import os, signal, sys
+from pathlib import Path
+from vssl.records.atomic import atomic
+with atomic(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_during_the_write_leaves_the_old_content(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.ckpt", "old")
+    done = subprocess.run([sys.executable, "-c", HALF, str(tmp_path / "a.ckpt")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "a.ckpt").read_text() == "old"
+
+
+def test_a_file_of_its_own_that_the_block_stumbles_over_is_not_called_a_failed_write(tmp_path: Path) -> None:
+    def read_another() -> None:
+        with atomic(tmp_path / "a.txt"):
+            (tmp_path / "source.txt").read_text()
+
+    with pytest.raises(FileNotFoundError, match=r"source\.txt"):
+        read_another()
+    assert left(tmp_path) == []
+
+
+def test_a_folder_that_is_gone_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match=r"cannot write .*gone/a\.txt: No such file"):
+        write_text(tmp_path / "gone/a.txt", "new")
+
+
+def test_a_read_only_file_system_is_said_and_made_folders_go_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"cannot write to the folder .*runs/new: Read-only file system") as caught:
+        writable(tmp_path / "runs/new")
+    assert "the file system is read-only: choose another folder" in str(caught.value)
+    assert caught.value.exit_code == 2 and left(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o555)
+    with pytest.raises(UserError, match="Permission denied"):
+        writable(tmp_path / "theirs/runs")
+    with pytest.raises(WorkError, match="Permission denied"):
+        write_text(tmp_path / "theirs/a.txt", "new")

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from vssl.config.errors import UserError
+from vssl.config.errors import UserError, WorkError
 from vssl.records.locks import LOCK, FolderLock
 
 HOLD = """
@@ -24,7 +25,7 @@ with FolderLock(Path(sys.argv[1])):
 
 
 @pytest.fixture
-def holder(tmp_path: Path) -> "subprocess.Popen[str]":
+def holder(tmp_path: Path) -> "Iterator[subprocess.Popen[str]]":
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     yield process
@@ -78,3 +79,47 @@ def test_a_lock_file_cut_short_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text('{"host": "els')
     with FolderLock(tmp_path):
         pass
+
+
+FORK = """
+import os, sys, time
+from pathlib import Path
+from vssl.records.locks import FolderLock
+FolderLock(Path(sys.argv[1])).__enter__()
+if os.fork() == 0:
+    time.sleep(60)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_forked_worker_does_not_keep_the_lock_of_its_killed_parent(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORK, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == f"{process.pid}\n"
+        time.sleep(0.2)  # the child has left fork() by then
+        process.kill()
+        process.wait()
+        with FolderLock(tmp_path):
+            pass
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # the worker
+
+
+def test_an_exception_inside_gives_the_folder_back(tmp_path: Path) -> None:
+    def break_off() -> None:
+        with FolderLock(tmp_path):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    assert not (tmp_path / LOCK).exists()
+    with FolderLock(tmp_path):
+        pass
+
+
+def test_a_folder_that_is_not_there_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match=r"cannot lock .*nowhere: No such file"):
+        FolderLock(tmp_path / "nowhere").__enter__()

@@ -57,14 +57,16 @@ def chain(encoder: Encoder) -> dict[int, str]:
     if not encoder.positions:
         return {}
     first = encoder.positions[0]
-    steps = _curve(encoder.folder / "metrics.csv", f"clips.{first['name']}")
+    curve = encoder.folder / "metrics.csv"
+    steps = _curve(curve, f"clips.{first['name']}", curve.stat().st_mtime_ns) if curve.is_file() else {}
     return {**steps, int(encoder.record["clips"]["samples"]): first["digest"][:DIGITS]}
 
 
 @cache
-def _curve(path: Path, column: str) -> dict[int, str]:
+def _curve(path: Path, column: str, changed_ns: int) -> dict[int, str]:
+    """`changed_ns` is there for the cache: the curve of a run that goes on grows."""
     try:
         rows = pd.read_csv(path, usecols=["samples", column], dtype={column: str})
-    except (OSError, ValueError):  # no such file, no such column
+    except (OSError, ValueError):  # not to be read, no such column
         return {}
     return dict(zip(rows["samples"].astype(int), rows[column].astype(str), strict=True))
