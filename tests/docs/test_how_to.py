@@ -1,65 +1,61 @@
-"""The how-to pages do what they say: their code is extracted, put where they say, and run."""
+"""The how-to pages do what they say: their files are put where they say, and their commands and tests are run."""
 
+import inspect
 import re
+import shlex
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
-import torch
 
 from tests.conftest import write_grey_video
 from vssl.cli.main import main
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
-BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+FILE = re.compile(r"^`([\w./]+)`:[^`]*?\n\n```\w+\n(.*?)```", re.DOTALL | re.MULTILINE)
+COMMANDS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
-def blocks(page: str, language: str) -> list[str]:
-    found = BLOCK.findall((HOW_TO / page).read_text(encoding="utf-8"))
-    return [code for kind, code in found if kind == language]
-
-
-def test_a_method_in_the_readers_own_package(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, test = blocks("add-a-method.md", "python")
-    (yaml,) = blocks("add-a-method.md", "yaml")
-    (command,) = blocks("add-a-method.md", "sh")
-    for path, text in (("mine/__init__.py", ""), ("mine/arrow.py", code), ("conf/method/arrow.yaml", yaml)):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text, encoding="utf-8")
+@pytest.fixture
+def package(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The reader's folder: on Python's path, with videos of their own."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").touch()
+    for name in ("nod", "wave"):
+        for number in range(24):
+            write_grey_video(tmp_path / f"gestures/{name}_{number:02d}.mp4", frames=20)
     monkeypatch.syspath_prepend(str(tmp_path))
-    try:
-        words = command.split()
-        assert words[0] == "vssl"
-        assert main([*words[1:], "run.name=arrow"]) == 0
-        assert (tmp_path / "runs/arrow/checkpoints/backbone.safetensors").is_file()
-        namespace: dict[str, object] = {}
-        exec(compile(test, "test_arrow.py", "exec"), namespace)
-        namespace["test_a_blind_head_costs_ln_2"]()  # type: ignore[operator]
-    finally:
-        for name in [name for name in sys.modules if name == "mine" or name.startswith("mine.")]:
-            del sys.modules[name]
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+        del sys.modules[name]
 
 
-def test_a_data_set(tmp_path: Path) -> None:
-    (code,) = blocks("add-a-data-set.md", "python")
-    namespace: dict[str, object] = {"__name__": "page"}
-    exec(compile(code, "page.py", "exec"), namespace)
-    for name in ("wave", "nod"):
-        for number in range(5):
-            write_grey_video(tmp_path / f"{name}_{number}.mp4")
-    data = namespace["Pairs"](str(tmp_path))  # type: ignore[operator]
-    assert data.classes == {"label": ("nod", "wave")}
-    assert [len(data.samples(split)) for split in ("train", "test", "unlabelled")] == [8, 2, 0]
-    assert len(data.content_hash()) == 64
+@pytest.mark.parametrize("page", sorted(HOW_TO.glob("*.md")), ids=lambda path: path.stem)
+def test_a_page_in_the_readers_own_package(page: Path, package: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = dict(FILE.findall(text))
+    code, config, test = files  # one of each, as CONTRIBUTING.md promises
+    assert (Path(code).suffix, Path(config).suffix, Path(test).stem[:5]) == (".py", ".yaml", "test_")
+    for name, content in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(content, encoding="utf-8")
+    commands = [shlex.split(line) for block in COMMANDS.findall(text) for line in block.splitlines()]
+    assert commands
+    for program, *words in commands:
+        assert program == "vssl" and main(words) == 0, words
+    assert list((package / "runs").glob("*/checkpoints/backbone.safetensors"))
+    empty = package / "empty"
+    empty.mkdir()
+    for check in _tests(files[test], test):
+        check(**{name: empty for name in inspect.signature(check).parameters if name == "tmp_path"})
 
 
-def test_a_backbone() -> None:
-    (code,) = blocks("add-a-backbone.md", "python")
-    namespace: dict[str, object] = {"__name__": "page"}
-    exec(compile(code, "page.py", "exec"), namespace)
-    encoder = namespace["Slices"]()  # type: ignore[operator]
-    clip = torch.rand(2, 3, 4, 16, 16)
-    assert encoder(clip).shape == (2, 64)
-    assert encoder.feature_map(clip).shape == (2, 64, *encoder.grid(clip.shape))
-    keep = torch.tensor([[0, 3], [1, 7]])
-    assert torch.equal(encoder.tokens(clip, keep)[1, 1], encoder.tokens(clip)[1, 7])
+def _tests(code: str, name: str) -> list[Callable[..., None]]:
+    """The test functions of a file's text; an argument can only be `tmp_path`."""
+    namespace: dict[str, object] = {}
+    exec(compile(code, name, "exec"), namespace)
+    found = [cast(Callable[..., None], value) for key, value in namespace.items() if key.startswith("test_")]
+    assert found, name
+    return found

@@ -87,13 +87,3 @@ def test_the_table_is_that_of_the_results_page() -> None:
     table = [line for line in readme.splitlines() if line.startswith("|")]
     assert len(table) > 5 and "<!-- quick-table -->" not in readme
     assert all(line in results for line in table if line.startswith("| ") and "---" not in line)
-
-
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
-PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target

@@ -43,6 +43,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("data.decoder", "prepared", {"data"}),
         ("data.root", "/there", set()),
         ("data.label", "shape", set()),
+        ("data.prepared_gb", 1.0, set()),
         ("views.clip.size", 64, {"views"}),
         ("backbone.depth", 5, {"backbone"}),
         ("clip.frames", 16, {"backbone"}),

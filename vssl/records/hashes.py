@@ -8,8 +8,8 @@ from pathlib import Path
 
 PARTS = ("data", "views", "backbone", "method", "train", "eval")
 
-# Where the files lie, which of their labels is read and what the user calls them change no clip.
-DATA_LEFT_OUT = frozenset({"root", "label", "manifest", "cache"})
+# Where the files lie, which of their labels is read, what the user calls them, how large the cache may be: no clip changes.
+DATA_LEFT_OUT = frozenset({"root", "label", "manifest", "cache", "prepared_gb"})
 
 
 def hash_of(obj: object) -> str:

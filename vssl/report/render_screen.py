@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table as Grid
@@ -60,20 +61,23 @@ class Screen:
         grid = Grid(box=box.HORIZONTALS, show_edge=True, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
         grid.add_column("", vertical="top", no_wrap=True)
         grid.add_column(Text("n", style="dim"), justify="right", vertical="top")
-        previous = ""
+        previous, widths = "", list[int]()
         for slot in slots:
             over = slot.over if slot.over != previous else ""
             previous = slot.over
-            head = Text(f"{over}\n" if any(one.over for one in slots) else "", style="bold")
-            head.append(slot.head + raised(slot.marks), style="bold")
-            grid.add_column(head, justify="right", vertical="top", no_wrap=True)
+            head = slot.head + raised(slot.marks)
+            heads = [over, head] if any(one.over for one in slots) else [head]
+            widths.append(_width(slot, heads))
+            grid.add_column(
+                Text("\n".join(_right(head, widths[-1]) for head in heads), "bold"), vertical="top", no_wrap=True
+            )
         for place, row in enumerate(self.table.rows):
             name = Text(row.name + raised(row.marks), style="" if row.section < 3 else "dim")
-            entries = [_cell(slot.entries[place], slot.entries) for slot in slots]
+            entries = [_cell(slot.entries[place], slot, width) for slot, width in zip(slots, widths, strict=True)]
             grid.add_row(name, Text(str(row.n), style="dim"), *entries, end_section=self._ends_section(place))
         if any(slot.chance.text for slot in slots):
-            blank = [_cell(slot.chance, slot.entries, "dim") for slot in slots]
-            grid.add_row(Text("chance", style="dim"), Text(""), *blank)
+            chances = [_cell(slot.chance, slot, width, "dim") for slot, width in zip(slots, widths, strict=True)]
+            grid.add_row(Text("chance", style="dim"), Text(""), *chances)
         return grid
 
     def _ends_section(self, place: int) -> bool:
@@ -85,14 +89,37 @@ def raised(letters: str) -> str:
     return letters.translate(_RAISED)
 
 
-def _cell(entry: Entry, column: Sequence[Entry], style: str = "") -> Text:
-    """Value with its marks, and its interval below; marks have a place of their own, so that digits stay in line."""
-    width = max((len(_marks(one)) for one in column), default=0)
-    text = Text(entry.text, style=style or ("bold" if entry.best else "yellow" if entry.not_above_random else ""))
-    text.append(_marks(entry).ljust(width), style="yellow" if entry.not_above_random else "")
+def _cell(entry: Entry, slot: Slot, width: int, style: str = "") -> Text:
+    """Value with its marks, and its interval below; marks have a place of their own, so that digits stay in line.
+
+    Aligned here and not by rich, which takes the blanks of absent marks away.
+    """
+    marks = _marks(entry).ljust(_marks_width(slot))
+    text = Text(" " * (width - cell_len(entry.text + marks)))
+    text.append(entry.text, style or ("bold" if entry.best else "yellow" if entry.not_above_random else ""))
+    text.append(marks, style="yellow" if entry.not_above_random else "")
     if entry.low:
-        text.append("\n" + f"{entry.low}–{entry.high}", style="not bold dim")
+        text.append("\n" + _right(_interval(entry), width), style="dim")
     return text
+
+
+def _width(slot: Slot, heads: Sequence[str]) -> int:
+    """Of a column, in places on the screen."""
+    entries = [*slot.entries, slot.chance]
+    values = [cell_len(entry.text) + _marks_width(slot) for entry in entries if entry.text]
+    return max([*values, *(len(_interval(entry)) for entry in entries if entry.low), *map(cell_len, heads)])
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text
+
+
+def _interval(entry: Entry) -> str:
+    return f"{entry.low}–{entry.high}"
+
+
+def _marks_width(slot: Slot) -> int:
+    return max((len(_marks(entry)) for entry in slot.entries), default=0)
 
 
 def _marks(entry: Entry) -> str:

@@ -1,0 +1,65 @@
+"""What the pages under docs/ show is what the code takes: commands bind, tables of defaults are the signatures'."""
+
+import inspect
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vssl.cli.main import main
+from vssl.config.bind import import_target
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+ROW = re.compile(r"^\| `(\w+)` \| (.*?) \|", re.MULTILINE)
+PROVIDED = {"self", "encoder", "num_classes"}
+
+# The how-to pages have files of their own beside their commands: test_how_to.py runs them.
+SHOWN = [
+    (str(page.relative_to(ROOT)), line)
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    if page.parent.name != "how-to"
+    for block in BLOCK.findall(page.read_text(encoding="utf-8"))
+    for line in block.splitlines()
+    if line.startswith("vssl ")
+]
+DESCRIBED = sorted(
+    (page, ROOT / "configs" / group / f"{page.stem}.yaml")
+    for folder, group in (("methods", "method"), ("protocols", "eval"))
+    for page in (ROOT / "docs" / folder).glob("*.md")
+    if page.stem != "baselines"
+)
+
+
+@pytest.mark.parametrize(("page", "line"), SHOWN)
+def test_a_command_binds(page: str, line: str) -> None:
+    _, name, *words = shlex.split(line, comments=True)
+    settings = [word for word in words if "=" in word]
+    if name == "bench":
+        settings.insert(0, f"bench={words[0]}")
+    assert main(["config", *settings]) == 0
+
+
+@pytest.mark.parametrize(("page", "config"), DESCRIBED, ids=lambda path: path.stem)
+def test_the_table_of_defaults_is_the_signature(page: Path, config: Path) -> None:
+    cls = import_target(yaml.safe_load(config.read_text(encoding="utf-8"))["_target_"])
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    expected = {one.name: _plain(one.default) for one in parameters if one.name not in PROVIDED}
+    shown = {name: _value(text) for name, text in ROW.findall(page.read_text(encoding="utf-8"))}
+    assert shown == expected
+
+
+def _plain(default: Any) -> Any:
+    return list(default) if isinstance(default, tuple) else default
+
+
+def _value(text: str) -> Any:
+    text = text.strip("`")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
