@@ -8,7 +8,7 @@ from pathlib import Path
 
 PARTS = ("data", "views", "backbone", "method", "train", "eval")
 
-# Where the files lie, which of their labels is read, what the user calls them, how large the cache may be: no clip changes.
+# Where the files lie, which label is read, what the user calls them, how large the cache may be: no clip changes by it.
 DATA_LEFT_OUT = frozenset({"root", "label", "manifest", "cache", "prepared_gb"})
 
 
