@@ -71,6 +71,7 @@ class Method(pl.LightningModule):
         self.progress = Progress(0, 1)
         self.total_steps = 1
         self.last_terms: dict[str, Tensor] = {}
+        self.compiled_losses: Callable[[dict[str, Tensor], Batch], dict[str, Tensor]] | None = None
         self.optimiser_factory: Callable[[Method], Any] | None = None
 
     @property
@@ -126,7 +127,7 @@ class Method(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         self.progress = Progress(self.trainer.global_step, self.total_steps)
-        terms = self.losses(batch["views"], batch)
+        terms = (self.compiled_losses or self.losses)(batch["views"], batch)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
         return {**self.last_terms, "loss": terms["loss"]}
 

@@ -1,5 +1,9 @@
 """A run from its first file to its record, and what a second start of it does."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -98,3 +102,50 @@ def test_differences_name_every_leaf() -> None:
     there = {"a": {"b": 1, "c": [1, 2]}, "d": 0.1}
     now = {"a": {"b": 2, "c": (1, 2)}, "d": 0.1, "e": None}
     assert differences(there, now) == [("a.b", 1, 2)]
+
+
+def test_fast_dev_run_ends_early_and_does_not_claim_otherwise(tiny: list[str]) -> None:
+    folder = run([*tiny, "trainer.fast_dev_run=true"])
+    record = read_record(folder)
+    assert (record["status"], record["clips"]) == ("running", None)
+    assert pd.read_csv(folder / "metrics.csv")["step"].tolist() == [1]
+    assert not (folder / BACKBONE).exists()
+
+
+@pytest.mark.slow
+def test_compiled_training_compiles_and_gives_the_same_losses(tiny: list[str]) -> None:
+    from torch._dynamo.utils import counters
+
+    eager = run([*tiny, "run.name=eager"])
+    counters.clear()
+    compiled = run([*tiny, "run.name=compiled", "train.compile=true"])
+    assert counters["stats"]["unique_graphs"] > 0
+    first, second = (pd.read_csv(folder / "metrics.csv") for folder in (eager, compiled))
+    assert second["loss"].tolist() == pytest.approx(first["loss"].tolist(), rel=1e-4)
+    assert second["clips.clip"].tolist() == first["clips.clip"].tolist()
+
+
+def test_compiling_without_a_compiler_is_one_message(tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import cpp_builder, exc
+
+    def none_found() -> str:
+        raise exc.InvalidCxxCompiler
+
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none_found)
+    with pytest.raises(UserError, match=r"train\.compile=true needs a C\+\+ compiler"):
+        run([*tiny, "train.compile=true"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_training_with_a_checkpoint_and_its_own_exit_code(
+    tiny: list[str], number: signal.Signals, code: int
+) -> None:
+    words = [*tiny, "run.name=asked", "budget.steps=100000"]
+    process = subprocess.Popen([sys.executable, "-m", "vssl", "pretrain", *words], stderr=subprocess.DEVNULL)
+    metrics, deadline = Path("runs/asked/metrics.csv"), time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size > 500) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(60) == code
+    step = torch.load(Path("runs/asked") / LAST, weights_only=True)["global_step"]
+    assert pd.read_csv(metrics)["step"].tolist() == list(range(1, step + 1))

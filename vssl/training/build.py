@@ -132,7 +132,9 @@ class Study:
         self.method.total_steps = steps
         self.method.optimiser_factory = lambda method: self.optimiser.build(method, self.train.batch_size, steps)
         if self.train.compile:
-            self.method.encoder.compile()
+            _refuse_without_compiler()
+            # The losses and not the encoder: a masked method never calls the encoder's forward.
+            self.method.compiled_losses = torch.compile(self.method.losses)
 
     def trainer(self, callbacks: Sequence[pl.Callback] = (), folder: Path | None = None) -> pl.Trainer:
         """Lightning's Trainer for this run: one endless epoch, since only that resumes exactly."""
@@ -220,6 +222,17 @@ def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:
 
 def _names(node: Mapping[str, Any], parameter: str) -> bool:
     return parameter in inspect.signature(import_target(node["_target_"])).parameters
+
+
+def _refuse_without_compiler() -> None:
+    """Without one, the first forward pass would fail deep inside torch."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise UserError("train.compile=true needs a C++ compiler, and none is found", "install g++") from error
 
 
 def _quieten() -> None:

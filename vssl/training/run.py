@@ -22,6 +22,7 @@ from vssl.training.build import Study, assemble
 from vssl.training.callbacks import Checkpoints, Curves, Meter
 from vssl.training.optimisers import describe_rate
 from vssl.training.progress import Bar
+from vssl.training.settings import cores
 
 CONFIG = "config.yaml"
 BACKBONE = "checkpoints/backbone.safetensors"
@@ -74,6 +75,9 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console) -
     (folder / LAST).parent.mkdir(exist_ok=True)
     ckpt = folder / LAST if (folder / LAST).exists() else None
     trainer.fit(study.method, study.datamodule, ckpt_path=ckpt, weights_only=True)
+    if trainer.global_step < study.steps:  # trainer.fast_dev_run
+        _say(study, folder, f"stopped after {trainer.global_step} of {study.steps} steps: not finished", console)
+        return
     with atomic(folder / BACKBONE) as temporary:
         weights = {name: tensor.contiguous() for name, tensor in study.method.exported.state_dict().items()}
         save_file(weights, temporary)
@@ -113,8 +117,6 @@ def describe(study: Study) -> str:
 
 
 def _first_record(study: Study) -> dict[str, Any]:
-    from vssl.training.settings import cores
-
     return {
         "kind": "pretrain",
         "status": "running",

@@ -15,7 +15,7 @@ class Train:
         batch_size: clips in one optimiser step, over all ranks and micro-batches.
         accumulate: micro-batches in one optimiser step.
         precision: Lightning's name of the arithmetic; losses stay in fp32.
-        compile: `torch.compile` for the encoder.
+        compile: `torch.compile` for the method's losses, encoder included; the first step then takes a minute or so.
         strategy: Lightning's strategy; `ddp` for several devices.
         clip_grad_norm: largest norm of all gradients together; None leaves them alone.
     """
@@ -44,6 +44,7 @@ class Run:
         workers: loader processes; None: one per spare core for decoding, none for a prepared set.
         threads: torch threads; None: max(1, cores - 1). Another number changes sums in their last bits.
         device: "auto" takes a GPU where there is one.
+        devices: one; several are refused, since the parts that they need are not there yet.
         save_steps: optimiser steps between checkpoints.
     """
 
@@ -60,6 +61,8 @@ class Run:
             value = getattr(self, key)
             if value is not None and value < (0 if key == "workers" else 1):
                 raise ValueError(f"{key}={value} must be {'0' if key == 'workers' else '1'} or more")
+        if self.devices > 1:
+            raise ValueError(f"devices={self.devices}: training on several devices is not supported yet, allowed is 1")
         if self.name is not None and (not self.name or "/" in self.name or self.name in (".", "..")):
             raise ValueError(f"name={self.name!r} must be the name of one folder; its place is run.out")
 
@@ -82,13 +85,19 @@ OWNED = {
     "min_epochs": "budget.epochs", "max_time": "budget", "precision": "train.precision", "devices": "run.devices",
     "accelerator": "run.device", "strategy": "train.strategy", "accumulate_grad_batches": "train.accumulate",
     "gradient_clip_val": "train.clip_grad_norm", "gradient_clip_algorithm": "train.clip_grad_norm",
-    "logger": "logger", "callbacks": "method", "default_root_dir": "run.out", "enable_checkpointing": "run.save_steps",
-    "enable_progress_bar": "run", "use_distributed_sampler": "data", "num_sanity_val_steps": "eval",
+    "limit_train_batches": "budget.samples", "overfit_batches": "data.num_videos", "num_nodes": "run.devices",
+    "reload_dataloaders_every_n_epochs": "data", "barebones": "run", "logger": "logger", "callbacks": "method",
+    "default_root_dir": "run.out", "enable_checkpointing": "run.save_steps", "enable_progress_bar": "run",
+    "use_distributed_sampler": "data", "num_sanity_val_steps": "eval",
 }  # fmt: skip
 
 
 class TrainerOptions:
-    """Further arguments of Lightning's Trainer (`trainer.profiler=simple`, `trainer.fast_dev_run=true`, ...)."""
+    """Further arguments of Lightning's Trainer (`trainer.profiler=simple`, `trainer.fast_dev_run=true`, ...).
+
+    Refused is what another key decides, and what would end or restart Lightning's one endless epoch: clips would be
+    read twice.
+    """
 
     def __init__(self, **options: Any) -> None:
         self.options = options

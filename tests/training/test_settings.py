@@ -1,0 +1,49 @@
+"""What a run may be told, and what it is refused with the right key."""
+
+import pytest
+
+from vssl.config.errors import ConfigError
+from vssl.training.settings import OWNED, Run, Train, TrainerOptions
+
+
+@pytest.mark.parametrize(("given", "right"), sorted(OWNED.items()))
+def test_what_other_keys_decide_is_refused_with_that_key(given: str, right: str) -> None:
+    with pytest.raises(ConfigError, match=rf"trainer\.{given} is decided elsewhere: use {right}"):
+        TrainerOptions(**{given: 1})
+
+
+def test_owned_arguments_are_lightnings() -> None:
+    import inspect
+
+    import pytorch_lightning as pl
+
+    assert set(OWNED) <= set(inspect.signature(pl.Trainer.__init__).parameters)
+
+
+def test_other_arguments_pass_and_unknown_ones_get_the_nearest_name() -> None:
+    assert TrainerOptions(profiler="simple").options == {"profiler": "simple"}
+    with pytest.raises(ConfigError, match="no such argument; did you mean 'profiler'"):
+        TrainerOptions(profilr="simple")
+
+
+def test_a_batch_is_divided_evenly() -> None:
+    with pytest.raises(ValueError, match="batch_size=8 and accumulate=3"):
+        Train(batch_size=8, accumulate=3)
+
+
+@pytest.mark.parametrize("given", [{"workers": -1}, {"threads": 0}, {"devices": 0}, {"save_steps": 0}, {"name": "a/b"}])
+def test_ranges(given: dict[str, object]) -> None:
+    (key,) = given
+    with pytest.raises(ValueError, match=f"{key}="):
+        Run(**given)  # type: ignore[arg-type]
+
+
+def test_several_devices_are_refused_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match="devices=2: training on several devices is not supported yet"):
+        Run(devices=2)
+
+
+def test_a_prepared_set_needs_no_workers_unless_told() -> None:
+    assert Run().worker_count("prepared") == 0
+    assert Run().worker_count("pyav") >= 1
+    assert Run(workers=3).worker_count("prepared") == 3
