@@ -15,7 +15,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from vssl.config.errors import ConfigError, UserError
+from vssl.config.errors import ConfigError, UserError, WorkError
+from vssl.ranks import gather
 from vssl.records.folders import cache_dir
 from vssl.video.augment import apply, draw
 from vssl.video.clips import ClipDataset
@@ -24,8 +25,9 @@ from vssl.video.digests import TENSOR_BATCHES, ClipDigest, tensor_digests
 from vssl.video.lists import Samples, list_content_hash
 from vssl.video.prepared import prepare
 from vssl.video.sampler import BatchSampler
-from vssl.video.unreadable import CheckedClips, collate_checked, readable
+from vssl.video.unreadable import Bad, BadVideos, TrainingBatch, TrainingClips, Unreadable, collate_training
 from vssl.video.views import Views
+from vssl.video.workers import worker_start
 
 __all__ = ["Loading", "Samples", "VideoDataModule"]
 
@@ -39,6 +41,7 @@ class Loading:
 
     Args:
         batch_size: clips in an optimiser step, over all ranks and micro-batches.
+        devices: ranks that share each batch.
         label: with a label name, only samples that carry it are read (for methods that need labels).
     """
 
@@ -48,6 +51,7 @@ class Loading:
     accumulate: int = 1
     steps: int = 1
     workers: int = 0
+    devices: int = 1
     label: str | None = None
 
 
@@ -61,6 +65,8 @@ class VideoDataModule(pl.LightningDataModule):
         flip_safe: a horizontal flip keeps every label (False: no method flips).
         reverse_safe: playing backwards keeps every label.
         prepared_gb: largest memory map that `decoder=prepared` may write, in 10^9 bytes.
+        max_bad_fraction: share of the training videos that may be unreadable and are replaced by others; above it
+            training stops. Evaluation stops at the first one.
     """
 
     def __init__(
@@ -71,14 +77,18 @@ class VideoDataModule(pl.LightningDataModule):
         flip_safe: bool = False,
         reverse_safe: bool = False,
         prepared_gb: float = 8.0,
+        max_bad_fraction: float = 0.05,
     ) -> None:
         super().__init__()
+        if not 0 <= max_bad_fraction < 1:
+            raise ValueError(f"max_bad_fraction={max_bad_fraction} must lie in [0, 1)")
         self.root = root
         self.label = label
         self.decoder = decoder
         self.flip_safe = flip_safe
         self.reverse_safe = reverse_safe
         self.prepared_gb = prepared_gb
+        self.max_bad_fraction = max_bad_fraction
         self._loading: Loading | None = None
         self._digests: list[ClipDigest] = []
         self._tensors: list[ClipDigest] = []
@@ -133,7 +143,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._digests = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
         self._tensors = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
         self.padded = 0
-        for kept in ("_listed", "_dataset"):
+        for kept in ("_listed", "_dataset", "bad"):
             self.__dict__.pop(kept, None)
 
     @property
@@ -148,44 +158,52 @@ class VideoDataModule(pl.LightningDataModule):
         return self.pretraining(self.loading.label)
 
     @cached_property
-    def _dataset(self) -> CheckedClips:
-        return CheckedClips(ClipDataset(self._listed, self.loading.views, self.reader))
+    def bad(self) -> BadVideos:
+        """Training videos that could not be read so far."""
+        return BadVideos(self._listed.id, self.max_bad_fraction)
 
-    def sampler(self, start: int = 0, rank: int = 0, world_size: int = 1) -> BatchSampler:
+    @cached_property
+    def _dataset(self) -> TrainingClips:
+        clips = ClipDataset(self._listed, self.loading.views, self.reader)
+        return TrainingClips(clips, self.sampler(), tries=self.bad.allowed + 1)
+
+    def sampler(self, start: int = 0, rank: int = 0) -> BatchSampler:
         loading = self.loading
         try:
             return BatchSampler(
                 size=len(self._listed), batch_size=loading.batch_size, accumulate=loading.accumulate,
-                steps=loading.steps, seed=loading.seed, start=start, rank=rank, world_size=world_size,
+                steps=loading.steps, seed=loading.seed, start=start, rank=rank, world_size=loading.devices,
             )  # fmt: skip
         except ValueError as error:
-            raise UserError(str(error), "choose a smaller train.batch_size") from error
+            raise UserError(str(error), "choose another train.batch_size") from error
 
     def train_dataloader(self) -> DataLoader[Any]:
-        start, rank, world_size = 0, 0, 1
+        start, rank = 0, 0
         if self.trainer is not None:
             # The loops are restored by the time Lightning asks for the loader: micro-batches already in the weights.
             start = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+            rank = self.trainer.global_rank
         workers = self.loading.workers
         return DataLoader(
             self._dataset,
-            batch_sampler=self.sampler(start, rank, world_size),
-            collate_fn=collate_checked,
+            batch_sampler=self.sampler(start, rank),
+            collate_fn=collate_training,
             num_workers=workers,
             # Forked workers deadlock where torch's threads have been busy.
             multiprocessing_context="forkserver" if workers else None,
             persistent_workers=workers > 0,
-            worker_init_fn=_quiet_worker if workers else None,
+            worker_init_fn=worker_start() if workers else None,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),
         )
 
     def first_batch(self) -> dict[str, Any]:
-        """The first micro-batch of training, augmented, on the CPU; digests are not touched."""
-        position = next(iter(self.sampler()))
-        batch = readable(collate_checked([self._dataset[place] for place in position]))
-        return self.augment(cast(dict[str, Any], batch))
+        """The first micro-batch of rank 0, augmented, on the CPU; digests are not touched."""
+        slots = next(iter(self.sampler()))
+        clips, bad = _found(collate_training([self._dataset[slot] for slot in slots]))
+        if clips is None:
+            self._meet([one for those in bad for one in those])
+        return self.augment(cast(dict[str, Any], clips))
 
     def augment(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A collated batch with its views drawn and augmented where they are: what a method is given."""
@@ -193,11 +211,31 @@ class VideoDataModule(pl.LightningDataModule):
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> dict[str, Any]:
         self.fetched_at = time.perf_counter()
-        batch = self._draw(cast(dict[str, Any], readable(batch)))
-        for (name, _), digest in zip(self.loading.views.positions, self._digests, strict=True):
-            digest.update(batch["digest"][name].numpy(), batch["drawn"][name].rows())
-            self.padded += int(batch["padded"][name].sum())
-        return batch
+        clips, bad = _found(batch)
+        drawn = None if clips is None else self._draw(cast(dict[str, Any], clips))
+        self._take_in([one for those in bad for one in those], drawn)
+        assert drawn is not None, "a slot without a clip has ended the training by now"
+        return drawn
+
+    def _take_in(self, bad: list[Bad], drawn: dict[str, Any] | None) -> None:
+        """Bad videos and digests of this micro-batch of all ranks, in the order of ranks: that of one process."""
+        seen = None
+        if drawn is not None:
+            seen = [
+                (drawn["digest"][name].numpy(), drawn["drawn"][name].rows(), int(drawn["padded"][name].sum()))
+                for name, _ in self.loading.views.positions
+            ]
+        ranks = gather((bad, seen))
+        self._meet([one for theirs, _ in ranks for one in theirs])
+        for _, theirs in ranks:
+            assert theirs is not None
+            for digest, (samples, rows, padded) in zip(self._digests, theirs, strict=True):
+                digest.update(samples, rows)
+                self.padded += padded
+
+    def _meet(self, bad: list[Bad]) -> None:
+        self.bad.add(bad)
+        self.bad.check()
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -209,7 +247,8 @@ class VideoDataModule(pl.LightningDataModule):
         batch = self._augment(batch)
         for (name, _), digest in zip(self.loading.views.positions, self._tensors, strict=True):
             if digest.samples < TENSOR_BATCHES * self.loading.batch_size:
-                digest.update(tensor_digests(batch["views"][name]))
+                for theirs in gather(tensor_digests(batch["views"][name])):
+                    digest.update(theirs)
         return batch
 
     def _draw(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -238,6 +277,7 @@ class VideoDataModule(pl.LightningDataModule):
             "clips": [digest.state() for digest in self._digests],
             "tensors": [digest.state() for digest in self._tensors],
             "padded": self.padded,
+            "bad": self.bad.state(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -246,12 +286,10 @@ class VideoDataModule(pl.LightningDataModule):
         for tensors, state in zip(self._tensors, state_dict["tensors"], strict=True):
             tensors.load(state)
         self.padded = state_dict["padded"]
+        self.bad.load(state_dict["bad"])
 
 
-def _quiet_worker(_: int) -> None:
-    """A signal to the process group must end the run through its main process, not kill its workers one by one."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)
+def _found(batch: TrainingBatch | Unreadable) -> TrainingBatch:
+    if isinstance(batch, Unreadable):
+        raise WorkError(batch.message)
+    return batch

@@ -38,11 +38,6 @@ def test_ranges(given: dict[str, object]) -> None:
         Run(**given)  # type: ignore[arg-type]
 
 
-def test_several_devices_are_refused_before_anything_starts() -> None:
-    with pytest.raises(ValueError, match="devices=2: training on several devices is not supported yet"):
-        Run(devices=2)
-
-
 def test_a_prepared_set_needs_no_workers_unless_told() -> None:
     assert Run().worker_count("prepared") == 0
     assert Run().worker_count("pyav") >= 1

@@ -2,10 +2,10 @@
 
 import pytest
 
-from vssl.video.sampler import BatchSampler
+from vssl.video.sampler import BatchSampler, Slot
 
 
-def batches(**settings: int) -> list[list[tuple[int, int]]]:
+def batches(**settings: int) -> list[list[Slot]]:
     sampler = BatchSampler(**{"size": 37, "batch_size": 8, "accumulate": 1, "steps": 11, "seed": 3, **settings})
     return list(sampler)
 
@@ -38,14 +38,14 @@ def test_a_start_in_the_middle_continues_the_same_list(start: int) -> None:
 def test_each_epoch_is_a_new_permutation_without_repeats() -> None:
     epochs = [sum(batches()[4 * epoch : 4 * epoch + 4], []) for epoch in (0, 1)]
     for epoch in epochs:
-        assert len({index for index, _ in epoch}) == 32
-    assert [index for index, _ in epochs[0]] != [index for index, _ in epochs[1]]
-    assert not {key for _, key in epochs[0]} & {key for _, key in epochs[1]}  # no clip is drawn twice alike
+        assert len({slot.sample for slot in epoch}) == 32
+    assert [slot.sample for slot in epochs[0]] != [slot.sample for slot in epochs[1]]
+    assert not {slot.key for slot in epochs[0]} & {slot.key for slot in epochs[1]}  # no clip is drawn twice alike
 
 
 def test_a_key_belongs_to_its_sample_and_epoch_not_to_its_batch() -> None:
-    by_eight = {index: key for batch in batches()[:4] for index, key in batch}
-    by_four = {index: key for batch in batches(batch_size=4)[:8] for index, key in batch}
+    by_eight = {slot.sample: slot.key for batch in batches()[:4] for slot in batch}
+    by_four = {slot.sample: slot.key for batch in batches(batch_size=4)[:8] for slot in batch}
     assert by_eight == by_four
 
 
@@ -59,3 +59,11 @@ def test_refuses_what_cannot_be_divided() -> None:
         batches(accumulate=3)
     with pytest.raises(ValueError, match="larger than the 5 training videos"):
         batches(size=5)
+
+
+def test_the_place_of_an_unreadable_sample_is_taken_by_the_next_of_the_epoch() -> None:
+    sampler = BatchSampler(size=9, batch_size=3, accumulate=1, steps=6, seed=3)
+    first, second = sum(list(sampler)[:3], []), sum(list(sampler)[3:6], [])
+    for epoch in (first, second):
+        for place in (0, 4, 8):
+            assert list(sampler.successors(epoch[place])) == epoch[place + 1 :] + epoch[:place]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 PARTS = ("data", "views", "backbone", "method", "train", "eval")
 
-# Where the files lie, which label is read, what the user calls them, how large the cache may be: no clip changes by it.
-DATA_LEFT_OUT = frozenset({"root", "label", "manifest", "cache", "prepared_gb"})
+# Where the files lie, which label is read, what the user calls them, what the cache may take, when
+# bad files stop a run: no clip changes by it.
+DATA_LEFT_OUT = frozenset({"root", "label", "manifest", "cache", "prepared_gb", "max_bad_fraction"})
 
 
 def hash_of(obj: object) -> str:

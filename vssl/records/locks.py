@@ -13,16 +13,22 @@ import os
 import socket
 import tempfile
 import threading
+import time
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
 from vssl.config.errors import UserError, WorkError
+from vssl.records.atomic import advice
 
 LOCK = ".lock"
 BEAT_S = 10.0
 STALE_S = 60.0
+POLL_S = 0.5
+CLOCK_SLACK_S = 2.0  # `started` is in whole seconds, the start of a process in hundredths
 
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -36,10 +42,14 @@ class Holder:
     started: str
 
 
+class Busy(UserError):
+    """Another live process holds the folder."""
+
+
 class FolderLock:
     """Holds an existing folder for this process while the `with` block runs; `<folder>/.lock` says who it is.
 
-    Entering raises UserError, naming host and pid, while another process holds the folder: one on this host that is
+    Entering raises `Busy`, naming host and pid, while another process holds the folder: one on this host that is
     alive, or one on another host that gave a sign of life within the last `STALE_S` seconds. Not reentrant: a second
     lock of the same process is refused like anyone's.
     """
@@ -57,8 +67,12 @@ class FolderLock:
             os.ftruncate(self._handle, 0)
             os.pwrite(self._handle, json.dumps(asdict(self._own)).encode(), 0)
         except OSError as error:
+            if self._handle is not None:
+                with contextlib.suppress(OSError):
+                    self.path.unlink()  # a full disk holds an empty file, but nobody's name
             self._close()
-            raise WorkError(f"cannot lock {self.folder}: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise WorkError(f"cannot lock {self.folder}: {reason}", advice(error, self.folder)) from error
         _held.add(self)
         self._ended.clear()
         threading.Thread(target=self._beat, name=f"heartbeat {self.folder.name}", daemon=True).start()
@@ -71,7 +85,8 @@ class FolderLock:
         _held.discard(self)
         # Removed while it is still locked: whoever opened it before sees that and opens the new one (see `_acquire`).
         if _holder(self.path) == self._own:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that became read-only must not hide what the block met there
+                self.path.unlink()
         self._close()
 
     def _acquire(self) -> int:
@@ -101,15 +116,15 @@ class FolderLock:
         if holder is None:
             return
         if holder.host == socket.gethostname():
-            if not flocked and _alive(holder.pid):
+            if not flocked and _alive(holder):
                 raise _busy(self.folder, holder)
         elif (age_s := self._age_s(handle)) < self.stale_s:
             raise _busy(self.folder, holder, f"taken over {self.stale_s - age_s:.0f} s from now if it shows no life")
 
     def _age_s(self, handle: int) -> float:
         """Seconds since the last beat, by the file system's clock alone: hosts disagree about the time."""
-        with tempfile.NamedTemporaryFile(dir=self.folder) as new:
-            return os.stat(new.name).st_mtime - os.fstat(handle).st_mtime
+        with tempfile.TemporaryFile(dir=self.folder) as new:
+            return os.fstat(new.fileno()).st_mtime - os.fstat(handle).st_mtime
 
     def _beat(self) -> None:
         while not self._ended.wait(self.beat_s):
@@ -121,6 +136,26 @@ class FolderLock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+@contextmanager
+def waiting_lock(folder: Path, told: Callable[[str], None], poll_s: float = POLL_S) -> Iterator[None]:
+    """A `FolderLock` that waits for another holder; `told` is given one line that says whom it waits for."""
+    lock = FolderLock(folder)
+    spoke = False
+    while True:
+        try:
+            lock.__enter__()
+            break
+        except Busy as busy:
+            if not spoke:
+                told(f"{str(busy).splitlines()[0]}: waiting for it")
+            spoke = True
+            time.sleep(poll_s)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 _held: "weakref.WeakSet[FolderLock]" = weakref.WeakSet()
@@ -137,16 +172,18 @@ os.register_at_fork(after_in_child=_drop_in_child)
 
 
 def _holder(path: Path) -> Holder | None:
-    """Who is written into the lock file; None where nobody is, or where the writing was cut short."""
+    """Who is written into the lock file; None where nobody is, where the writing was cut short, or it is garbage."""
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
+        datetime.datetime.fromisoformat(holder.started)
     except (OSError, ValueError, TypeError):
         return None
+    return holder if isinstance(holder.host, str) and isinstance(holder.pid, int) and holder.pid > 0 else None
 
 
-def _busy(folder: Path, holder: Holder | None, hint: str = "wait for it, or end it first") -> UserError:
+def _busy(folder: Path, holder: Holder | None, hint: str = "wait for it, or end it first") -> Busy:
     who = f"process {holder.pid} on {holder.host}, since {holder.started}" if holder else "another process"
-    return UserError(f"{folder} is in use by {who}", hint)
+    return Busy(f"{folder} is in use by {who}", hint)
 
 
 def _same_file(handle: int, path: Path) -> bool:
@@ -156,14 +193,27 @@ def _same_file(handle: int, path: Path) -> bool:
         return False
 
 
-def _alive(pid: int) -> bool:
+def _alive(holder: Holder) -> bool:
+    """Whether the process that took the lock is alive, and not another one that was given its number since."""
     try:
-        os.kill(pid, 0)
+        os.kill(holder.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    begun = _begun(holder.pid)
+    taken = datetime.datetime.fromisoformat(holder.started).timestamp()
+    return begun is None or begun <= taken + CLOCK_SLACK_S
+
+
+def _begun(pid: int) -> float | None:
+    """When a process began, in seconds since 1970; None where the system does not tell (it does on Linux)."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        up_s = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    return time.time() - up_s + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _now() -> str:

@@ -14,7 +14,19 @@ from vssl.records.folders import RECORD
 SCHEMA = 1
 KINDS = ("pretrain", "encoder", "evaluate")
 
+_ENCODER = ("identity.name", "identity.method", "identity.backbone", "identity.data", "identity.hashes")
+_NEEDED = {
+    "pretrain": _ENCODER,
+    "encoder": _ENCODER,
+    "evaluate": ("identity.encoder", "identity.data", "identity.protocol", "identity.label"),
+}
+_AGAIN = "delete the file and give the command that wrote it again; vssl itself writes whole files only"
+
 Record = dict[str, Any]
+
+
+class NoRecord(UserError):
+    """There is none, or none that is whole: the work that it would tell of has to be done again."""
 
 
 def write_record(folder: Path, record: Mapping[str, object]) -> Path:
@@ -28,21 +40,19 @@ def read_record(folder_or_file: Path) -> Record:
     """Reads a record from its folder or its file.
 
     Raises:
-        UserError: there is none, it is not whole, or a newer vssl wrote it. The message names the file.
+        NoRecord: there is none, or it is not whole.
+        UserError: it cannot be read, or a newer vssl wrote it. The message names the file.
     """
     path = Path(folder_or_file)
     path = path / RECORD if path.is_dir() else path
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no record there") from None
+        raise NoRecord(f"{path}: no record there") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(
-            f"{path}: not a whole record: {error}",
-            "it was cut short by something other than vssl, which writes whole files only; delete it and run again",
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise NoRecord(f"{path}: not a whole record: {error}", _AGAIN) from error
     return _checked(record, path)
 
 
@@ -94,12 +104,29 @@ def flat(record: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 def _checked(record: object, path: Path) -> Record:
     if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
-        raise UserError(f"{path}: not a record of vssl: it holds no schema version")
+        raise NoRecord(f"{path}: not a record of vssl: it holds no schema version", _AGAIN)
     if record["schema"] > SCHEMA:
         raise UserError(
             f"{path}: written by a newer vssl (schema {record['schema']}, this one reads up to {SCHEMA})",
             "update vssl to read it",
         )
     if record.get("kind") not in KINDS:
-        raise UserError(f"{path}: unknown kind of record {record.get('kind')!r}; known: {', '.join(KINDS)}")
+        raise UserError(f"{path}: unknown kind of record {record.get('kind')!r}; known: {', '.join(KINDS)}", _AGAIN)
+    if missing := [key for key in _needed(record) if not _holds(record, key)]:
+        raise NoRecord(f"{path}: not a whole record: there is no {', '.join(missing)} in it", _AGAIN)
     return record
+
+
+def _needed(record: Record) -> tuple[str, ...]:
+    """What every reader of such a record relies on."""
+    results = ("protocol", "results") if record["kind"] == "evaluate" and record.get("status") == "done" else ()
+    return ("status", "seed", *_NEEDED[record["kind"]], *results)
+
+
+def _holds(record: Record, key: str) -> bool:
+    node: object = record
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True

@@ -15,6 +15,7 @@ from vssl import _torchvision  # noqa: F401  (before Lightning)
 # isort: split
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.loggers import Logger
 
 from vssl.backbones.base import Backbone
@@ -67,6 +68,15 @@ class Study:
         return Path(self.run.out) / self.name
 
     @cached_property
+    def devices(self) -> int:
+        """Processes that train together."""
+        return self.run.device_count(self.train.strategy)
+
+    @property
+    def workers(self) -> int:
+        return self.run.worker_count(self.datamodule.decoder, self.devices)
+
+    @cached_property
     def label(self) -> str | None:
         """The label that the method learns from; None for a method without labels."""
         return self.bound["method"].get("label") if _names(self.bound["method"], "num_classes") else None
@@ -76,7 +86,7 @@ class Study:
         torch.manual_seed(self.seed)  # the encoder comes first: every method starts from the same one
         encoder = construct(self.bound["backbone"], Backbone, "backbone")
         assert isinstance(encoder, Backbone)
-        micro_batch = self.train.batch_size // self.train.accumulate // self.run.devices
+        micro_batch = self.train.batch_size // self.train.accumulate // self.devices
         cls = import_target(self.bound["method"]["_target_"])
         if issubclass(cls, Method) and (reason := cls.refuses(encoder, self.views.names, micro_batch)):
             raise UserError(f"method={self.choices['method']} on backbone={self.choices['backbone']}: {reason}")
@@ -102,18 +112,18 @@ class Study:
         self.datamodule.attach(
             Loading(
                 views=self.views, batch_size=self.train.batch_size, seed=self.seed, accumulate=self.train.accumulate,
-                steps=steps, workers=self.run.worker_count(self.datamodule.decoder), label=self.label,
+                steps=steps, workers=self.workers, devices=self.devices, label=self.label,
             )
         )  # fmt: skip
 
     @cached_property
     def cost(self) -> StepCost:
-        """Of one micro-batch; read before training, since it takes the first one."""
+        """Of one micro-batch of one device; read before training, since it takes the first one."""
         return step_cost(self.method, self.datamodule.first_batch())
 
     @property
     def flops_per_step(self) -> float:
-        return self.cost.flops * self.train.accumulate
+        return self.cost.flops * self.train.accumulate * self.devices
 
     @cached_property
     def steps(self) -> int:
@@ -136,8 +146,17 @@ class Study:
             # The losses and not the encoder: a masked method never calls the encoder's forward.
             self.method.compiled_losses = torch.compile(self.method.losses)
 
-    def trainer(self, callbacks: Sequence[pl.Callback] = (), folder: Path | None = None) -> pl.Trainer:
-        """Lightning's Trainer for this run: one endless epoch, since only that resumes exactly."""
+    def trainer(
+        self,
+        callbacks: Sequence[pl.Callback] = (),
+        folder: Path | None = None,
+        place: ClusterEnvironment | None = None,
+    ) -> pl.Trainer:
+        """Lightning's Trainer for this run: one endless epoch, since only that resumes exactly.
+
+        Args:
+            place: which of several processes this is; None: Lightning starts the others where there are several.
+        """
         _quieten()
         options = construct(self.bound["trainer"], TrainerOptions, "trainer")
         assert isinstance(options, TrainerOptions)
@@ -147,8 +166,11 @@ class Study:
             accumulate_grad_batches=self.train.accumulate,
             precision=self.train.precision,
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[self.run.device],
-            devices=self.run.devices,
-            strategy=self.train.strategy,
+            devices=self.devices,
+            strategy="ddp" if self.devices > 1 else "auto",
+            # Batch statistics are those of the whole micro-batch where torch can gather them: on GPUs.
+            sync_batchnorm=self.devices > 1 and torch.cuda.is_available() and self.run.device != "cpu",
+            plugins=[place] if place else None,
             gradient_clip_val=self.train.clip_grad_norm,
             logger=self._loggers(folder) or False,
             callbacks=[StepSeed(self.seed), *callbacks],
@@ -202,12 +224,13 @@ def assemble(composed: Composed, bound: dict[str, Any] | None = None) -> Study:
         )
     }  # fmt: skip
     del parts["trainer"]
-    torch.set_num_threads(parts["run"].thread_count())  # type: ignore[attr-defined]
     datamodule = construct(bound["data"], VideoDataModule, "data")
     assert isinstance(datamodule, VideoDataModule)
     if _names(bound["method"], "num_classes"):
         _choose_label(bound["method"], datamodule)
-    return Study(bound=bound, choices=composed.choices, datamodule=datamodule, seed=bound["seed"], **parts)  # type: ignore[arg-type]
+    study = Study(bound=bound, choices=composed.choices, datamodule=datamodule, seed=bound["seed"], **parts)  # type: ignore[arg-type]
+    torch.set_num_threads(study.run.thread_count(study.devices))
+    return study
 
 
 def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:
@@ -237,7 +260,7 @@ def _refuse_without_compiler() -> None:
 
 def _quieten() -> None:
     """Lightning's advice is about defaults that this framework has decided."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available|LeafSpec).*")

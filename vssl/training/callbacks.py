@@ -4,7 +4,9 @@ Lightning runs callbacks in the order given; `Curves` stands before `Checkpoints
 checkpoint which claims its step. A step is over when `trainer.global_step` has changed at the end of a micro-batch.
 """
 
+import contextlib
 import csv
+import logging
 import math
 import signal
 import time
@@ -21,8 +23,12 @@ import torch
 from vssl.config.errors import WorkError
 from vssl.datamodule import VideoDataModule
 from vssl.method import Method
-from vssl.records.atomic import atomic, write_text
+from vssl.ranks import gather
+from vssl.records.atomic import atomic, refused, write_text
+from vssl.training.memory import peak_bytes
 from vssl.video.draws import sample_keys
+
+logger = logging.getLogger(__name__)
 
 
 class StepSeed(pl.Callback):
@@ -54,13 +60,15 @@ class StepCallback(pl.Callback):
 
 
 class Meter(StepCallback):
-    """Wall time of the whole training over all its starts, and the share of it spent waiting for clips."""
+    """Wall time of the whole training over all its starts, the share of it spent waiting for clips, and at the end the
+    peak memory of all ranks together."""
 
     def __init__(self, datamodule: VideoDataModule) -> None:
         super().__init__()
         self.datamodule = datamodule
         self.seconds = 0.0
         self.waited = 0.0
+        self.peak_bytes = 0
         self._mark = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -72,6 +80,9 @@ class Meter(StepCallback):
         self.waited += max(0.0, self.datamodule.fetched_at - self._mark)
         self.seconds += now - self._mark
         self._mark = now
+
+    def on_train_end(self, *_: Any) -> None:
+        self.peak_bytes = sum(gather(peak_bytes()))
 
     @property
     def wait_share(self) -> float:
@@ -111,17 +122,12 @@ class Curves(StepCallback):
                 self._sums[name] = self._sums.get(name, 0.0) + float(term)
         self._parts += 1
         if self.stepped(trainer):
-            self._write(trainer, {name: total / self._parts for name, total in self._sums.items()})
+            ranks = gather({name: total / self._parts for name, total in self._sums.items()})
+            self._write(trainer, {name: sum(terms[name] for terms in ranks) / len(ranks) for name in ranks[0]})
             self._sums, self._parts = {}, 0
 
     def _write(self, trainer: pl.Trainer, terms: dict[str, float]) -> None:
         step = trainer.global_step
-        if not math.isfinite(terms["loss"]):
-            raise WorkError(
-                f"the loss is {terms['loss']} at step {step}",
-                "the last checkpoint is from before; a lower optim.base_lr, a longer optim.schedule.warmup_fraction "
-                "or train.clip_grad_norm=1 are the usual cures",
-            )
         digests = {f"clips.{place['name']}": place["digest"][:16] for place in self.datamodule.digests()}
         self.row = {
             "step": step,
@@ -135,17 +141,22 @@ class Curves(StepCallback):
         }
         if self._file is None:
             return
-        writer = csv.DictWriter(self._file, list(self.row), lineterminator="\n")
-        if self._file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(self.row)
-        for logger in trainer.loggers:
+        try:
+            writer = csv.DictWriter(self._file, list(self.row), lineterminator="\n")
+            if self._file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(self.row)
+            self._file.flush()
+        except OSError as error:
+            raise refused(self.path, error) from error
+        for watcher in trainer.loggers:
             scalars = {key: value for key, value in self.row.items() if isinstance(value, (int, float))}
-            logger.log_metrics(scalars, step=step)
+            watcher.log_metrics(scalars, step=step)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # a full disk has been told already
+                self._file.close()
             self._file = None
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -153,31 +164,50 @@ class Curves(StepCallback):
 
 
 def cut_back(path: Path, step: int) -> None:
-    """Drop rows newer than `step` and a last line that a killed run left unfinished."""
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    kept = whole[:1] + [line for line in whole[1:] if int(line.split(",", 1)[0]) <= step]
-    if kept != lines:
-        write_text(path, "".join(kept))
+    """Drop rows newer than `step` and a last line that a killed run left unfinished.
+
+    A file that somebody else damaged is kept beside the new one, which begins with what can be read of it.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.exists() else []
+    header = lines[0] if lines and lines[0].startswith("step,") else ""
+    rows = {number: line for line in lines if (number := _step_of(line, header)) is not None}
+    kept = "".join([header, *(rows[number] for number in sorted(rows) if number <= step)])
+    if lost := step - sum(number <= step for number in rows):
+        logger.warning("%s lacks %d of the %d steps that are done: the curve has gaps", path, lost, step)
+        if lines:
+            path.replace(path.with_suffix(".damaged.csv"))
+    if kept != "".join(lines) or (lost and lines):
+        write_text(path, kept)
+
+
+def _step_of(line: str, header: str) -> int | None:
+    """The step of a whole row, None of anything else."""
+    first, _, _ = line.partition(",")
+    is_whole = line.endswith("\n") and line.count(",") == header.count(",")
+    return int(first) if is_whole and first.isascii() and first.isdigit() else None
 
 
 class Checkpoints(StepCallback):
     """`last.ckpt` every `every` steps, at the end, and when a signal asks the run to stop.
 
     Only outside an accumulation window: gradients of a half-filled one would be lost. SIGTERM and SIGINT end the run
-    with 143 and 130 after the checkpoint; a second signal ends it at once.
+    with 143 and 130 after the checkpoint; a second signal ends it at once. What is not finite is never saved.
+
+    Args:
+        name: the method's, for messages.
+        curves: hold the loss of the step, averaged over micro-batches and ranks.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int, name: str, curves: Curves) -> None:
         super().__init__()
-        self.path, self.every = path, every
+        self.path, self.every, self.name, self.curves = path, every, name, curves
+        self._saved_step: int | None = None
         self._signal: int | None = None
         self._former: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        self._saved_step = trainer.global_step or None
         # Lightning has installed its own by now; they would end the run with exit code 0 and without a checkpoint.
         for number in (signal.SIGTERM, signal.SIGINT):
             self._former[number] = signal.signal(number, self._ask)
@@ -187,21 +217,36 @@ class Checkpoints(StepCallback):
             raise SystemExit(128 + number)
         self._signal = number
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if not self.stepped(trainer):
             return
         step = trainer.global_step
+        if not math.isfinite(loss := self.curves.row["loss"]):
+            raise self._not_finite(f"the loss of {self.name} is {loss} at step {step}")
+        # Any rank may have been asked; all of them stop at the same step.
+        self._signal = max(gather(self._signal or 0)) or None
         if self._signal is not None or step % self.every == 0 or step == trainer.max_steps:
-            self.save(trainer)
+            self.save(trainer, pl_module)
         if self._signal is not None:
             raise SystemExit(128 + self._signal)
 
-    def save(self, trainer: pl.Trainer) -> None:
-        if not trainer.is_global_zero:
-            trainer.save_checkpoint(self.path)
-            return
-        with atomic(self.path) as temporary:
-            trainer.save_checkpoint(temporary)
+    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not all(bool(torch.isfinite(weights).all()) for weights in pl_module.parameters()):
+            raise self._not_finite(f"weights of {self.name} are not finite after step {trainer.global_step}")
+        if trainer.is_global_zero:
+            with atomic(self.path) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(self.path)  # writes nothing, and waits for rank 0
+        self._saved_step = trainer.global_step
+
+    def _not_finite(self, what: str) -> WorkError:
+        good = f"the last good checkpoint is {self.path}, of step {self._saved_step}"
+        return WorkError(
+            what,
+            f"{good if self._saved_step else 'there is no checkpoint from before'}; a lower optim.base_lr, a longer "
+            "optim.schedule.warmup_fraction or train.clip_grad_norm=1 are the usual cures",
+        )
 
     def on_train_end(self, *_: Any) -> None:
         self._restore()

@@ -2,34 +2,40 @@
 
 import datetime
 import math
-import resource
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vssl import _torchvision  # noqa: F401  (before Lightning)
+
+# isort: split
+import pytorch_lightning as pl
 import torch
-import yaml
 from rich.console import Console
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from vssl.config.compose import Composed
-from vssl.config.errors import UserError
+from vssl.config.errors import UserError, WorkError
 from vssl.config.render import to_yaml
-from vssl.records.atomic import atomic, writable, write_text
+from vssl.records.atomic import refused, remove_leftovers, writable, write_bytes, write_text
 from vssl.records.environment import environment
 from vssl.records.locks import FolderLock
 from vssl.records.record import read_record, write_record
+from vssl.records.run_config import CONFIG, read_config
 from vssl.training.build import Study, assemble
 from vssl.training.callbacks import Checkpoints, Curves, Meter
+from vssl.training.launch import Place, Ranks
+from vssl.training.memory import reset_peak
 from vssl.training.optimisers import describe_rate
 from vssl.training.progress import Bar
 from vssl.training.settings import cores
 
-CONFIG = "config.yaml"
 BACKBONE = "checkpoints/backbone.safetensors"
 LAST = "checkpoints/last.ckpt"
 
 # What may differ between two starts of one run: where it lies, how fast it goes, who watches.
-_MAY_DIFFER = ("run", "logger", "eval", "bench")
+_MAY_DIFFER = ("run", "logger", "eval", "bench", "data.prepared_gb", "data.max_bad_fraction")
 
 
 def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None = None) -> Path:
@@ -51,6 +57,8 @@ def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None 
         return folder
     writable(folder)
     with FolderLock(folder):
+        for place in (folder, (folder / LAST).parent):
+            remove_leftovers(place)
         write_text(folder / CONFIG, to_yaml(study.bound))
         record = _first_record(study)
         write_record(folder, record)
@@ -58,29 +66,28 @@ def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None 
             _fit(study, folder, record, console)
         except BaseException as error:
             if not isinstance(error, SystemExit | KeyboardInterrupt):
-                write_record(folder, {**record, "status": "failed", "error": _last_line(error), "finished": _now()})
+                failed = {"status": "failed", "error": _last_line(error), "finished": _now()}
+                write_record(folder, {**record, **failed, "clips": {"replaced": study.datamodule.bad.listed()}})
             raise
     return folder
 
 
 def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console) -> None:
     study.prepare()
-    meter = Meter(study.datamodule)
-    curves = Curves(folder / "metrics.csv", study.datamodule, meter, study.train.batch_size)
-    checkpoints = Checkpoints(folder / LAST, study.run.save_steps)
-    bar = Bar(study.choices["method"], curves, meter, console)
-    trainer = study.trainer([meter, curves, bar, checkpoints], folder)
     _say(study, folder, describe(study), console)
-    _reset_peak_memory()
+    reset_peak()
     (folder / LAST).parent.mkdir(exist_ok=True)
-    ckpt = folder / LAST if (folder / LAST).exists() else None
-    trainer.fit(study.method, study.datamodule, ckpt_path=ckpt, weights_only=True)
+    start = _whole_checkpoint(folder / LAST)
+    task = {"bound": study.bound, "choices": dict(study.choices), "folder": str(folder), "start": start}
+    with Ranks(study.devices, task) as ranks:
+        meter, trainer = _trainer(study, folder, console, ranks.place)
+        with _explained():
+            trainer.fit(study.method, study.datamodule, ckpt_path=start, weights_only=True)
     if trainer.global_step < study.steps:  # trainer.fast_dev_run
         _say(study, folder, f"stopped after {trainer.global_step} of {study.steps} steps: not finished", console)
         return
-    with atomic(folder / BACKBONE) as temporary:
-        weights = {name: tensor.contiguous() for name, tensor in study.method.exported.state_dict().items()}
-        save_file(weights, temporary)
+    weights = {name: tensor.contiguous() for name, tensor in study.method.exported.state_dict().items()}
+    write_bytes(folder / BACKBONE, save(weights))
     write_record(
         folder,
         {
@@ -91,12 +98,65 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console) -
                 "samples": study.steps * study.train.batch_size,
                 "positions": study.datamodule.digests(),
                 "padded": study.datamodule.padded,
-                "replaced": [],
+                "replaced": study.datamodule.bad.listed(),
             },
             "finished": _now(),
         },
     )
     _say(study, folder, f"finished {study.steps} steps in {meter.seconds:.0f} s", console)
+    if bad := study.datamodule.bad.found:
+        told = study.datamodule.bad.told()
+        _say(study, folder, f"{len(bad)} videos could not be read and were replaced by others: {told}", console)
+
+
+def _trainer(study: Study, folder: Path, console: Console, place: Place | None) -> tuple[Meter, pl.Trainer]:
+    """The same callbacks on every rank: some of them gather."""
+    meter = Meter(study.datamodule)
+    curves = Curves(folder / "metrics.csv", study.datamodule, meter, study.train.batch_size)
+    checkpoints = Checkpoints(folder / LAST, study.run.save_steps, study.choices["method"], curves)
+    bar = Bar(study.choices["method"], curves, meter, console)
+    return meter, study.trainer([meter, curves, bar, checkpoints], folder, place)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Memory that ran out, in words that say what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        hint = "train.accumulate=2 halves it and trains on the same clips; a smaller train.batch_size does not"
+        raise WorkError(f"the GPU's memory ran out: {str(error).splitlines()[0]}", hint) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        hint = "fewer run.workers need less memory; the same command goes on from the last checkpoint"
+        raise WorkError(f"a loader process died, as they do when memory runs out: {error}", hint) from error
+
+
+def _whole_checkpoint(path: Path) -> str | None:
+    """Where training goes on from; None where it begins. A damaged one is never taken for none."""
+    if not path.exists():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        raise UserError(
+            f"{path} is no whole checkpoint: {_last_line(error)}",
+            "something other than vssl damaged it, which writes whole files only; put a copy in its place, or delete "
+            "it, and the same command begins anew",
+        ) from error
+    return str(path)
+
+
+def join(task: Mapping[str, Any], place: Place, ready: Callable[[], object]) -> None:
+    """A training as one of its further ranks, which writes nothing; `ready` is called when only `fit` is left."""
+    bound = task["bound"]
+    study = assemble(Composed(bound, task["choices"]), bound)
+    study.prepare()
+    _, trainer = _trainer(study, Path(task["folder"]), Console(stderr=True), place)
+    ready()
+    with _explained():
+        trainer.fit(study.method, study.datamodule, ckpt_path=task["start"], weights_only=True)
 
 
 def describe(study: Study) -> str:
@@ -108,8 +168,8 @@ def describe(study: Study) -> str:
     memory = 4 * 4 * parameters + study.cost.activation_bytes
     return (
         f"{study.steps} steps = {samples} samples = {study.steps / per_epoch:.1f} epochs of {per_epoch} steps; "
-        f"batch {train.batch_size} ({study.run.devices} x {train.accumulate} x "
-        f"{train.batch_size // train.accumulate // study.run.devices}); "
+        f"batch {train.batch_size} ({study.devices} x {train.accumulate} x "
+        f"{train.batch_size // train.accumulate // study.devices}); "
         f"lr {describe_rate(study.optimiser, train.batch_size)}; {parameters / 1e6:.2f} M parameters; "
         f"{study.flops_per_step / 1e9:.1f} GFLOP a step, {study.flops_per_step * study.steps / 1e12:.2f} TFLOP in all; "
         f"about {memory / 1e9:.2f} GB beside the libraries"
@@ -133,8 +193,7 @@ def _first_record(study: Study) -> dict[str, Any]:
         "clips": None,
         "environment": {
             **environment(), "decoder": study.datamodule.decoder, "threads": torch.get_num_threads(),
-            "workers": study.run.worker_count(study.datamodule.decoder), "cores_used": cores(),
-            "world_size": study.run.devices,
+            "workers": study.workers, "cores_used": cores(), "world_size": study.devices,
         },
         "started": _now(),
         "finished": None,
@@ -154,9 +213,9 @@ def _budget(study: Study, meter: Meter) -> dict[str, Any]:
         "frames": samples * sum(view.frames for view in views),
         "flops": study.flops_per_step * study.steps,
         "seconds": round(meter.seconds, 2),
-        "gpu_hours": round(meter.seconds * study.run.devices / 3600, 4) if on_gpu else 0.0,
+        "gpu_hours": round(meter.seconds * study.devices / 3600, 4) if on_gpu else 0.0,
         "energy_joules": None,
-        "peak_memory_host_bytes": _peak_memory(),
+        "peak_memory_host_bytes": meter.peak_bytes,
         "peak_memory_device_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
         "data_wait_share": round(meter.wait_share, 4),
         "parameters": sum(p.numel() for p in study.method.exported.parameters()),
@@ -168,11 +227,10 @@ def _is_done(folder: Path, bound: dict[str, Any]) -> bool:
     """Whether this very run is finished; another configuration in its folder is refused."""
     if not (folder / CONFIG).exists():
         return False
-    former = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     different = [
         f"{key}: there {there!r}, now {now!r}"
-        for key, there, now in differences(former, bound)
-        if key.split(".")[0] not in _MAY_DIFFER
+        for key, there, now in differences(read_config(folder), bound)
+        if key not in _MAY_DIFFER and key.split(".")[0] not in _MAY_DIFFER
     ]
     if different:
         shown = "\n  ".join(different[:12])
@@ -197,8 +255,11 @@ def differences(there: Any, now: Any, where: str = "") -> list[tuple[str, Any, A
 
 
 def _say(study: Study, folder: Path, text: str, console: Console) -> None:
-    with (folder / "log.txt").open("a", encoding="utf-8") as log:
-        log.write(f"{_now()}  {text}\n")
+    try:
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(f"{_now()}  {text}\n")
+    except OSError as error:
+        raise refused(folder / "log.txt", error) from error
     console.print(f"{study.choices['method']}: {text}", highlight=False, soft_wrap=True)
 
 
@@ -208,20 +269,3 @@ def _last_line(error: BaseException) -> str:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _reset_peak_memory() -> None:
-    """Several runs in one process each report their own peak (Linux; elsewhere the process's)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _peak_memory() -> int:
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

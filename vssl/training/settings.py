@@ -16,7 +16,7 @@ class Train:
         accumulate: micro-batches in one optimiser step.
         precision: Lightning's name of the arithmetic; losses stay in fp32.
         compile: `torch.compile` for the method's losses, encoder included; the first step then takes a minute or so.
-        strategy: Lightning's strategy; `ddp` for several devices.
+        strategy: `ddp`: one process a device, each with its share of every batch; `auto`: that where there are several.
         clip_grad_norm: largest norm of all gradients together; None leaves them alone.
     """
 
@@ -24,7 +24,7 @@ class Train:
     accumulate: int = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
-    strategy: str = "auto"
+    strategy: Literal["auto", "ddp"] = "auto"
     clip_grad_norm: float | None = None
 
     def __post_init__(self) -> None:
@@ -42,9 +42,11 @@ class Run:
         out: folder of all runs.
         name: the run's folder in it; None: `<method>-<backbone>-<data>-s<seed>-<hash8>`.
         workers: loader processes; None: one per spare core for decoding, none for a prepared set.
-        threads: torch threads; None: max(1, cores - 1). Another number changes sums in their last bits.
+        threads: torch threads of a process; None: max(1, (cores - 1) / devices). Another number changes sums in their
+            last bits.
         device: "auto" takes a GPU where there is one.
-        devices: one; several are refused, since the parts that they need are not there yet.
+        devices: processes that train together, a GPU each where there are GPUs; None: 1, and every GPU of this machine
+            with `train.strategy=ddp`.
         save_steps: optimiser steps between checkpoints.
     """
 
@@ -53,7 +55,7 @@ class Run:
     workers: int | None = None
     threads: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = 1
+    devices: int | None = None
     save_steps: int = 200
 
     def __post_init__(self) -> None:
@@ -61,18 +63,37 @@ class Run:
             value = getattr(self, key)
             if value is not None and value < (0 if key == "workers" else 1):
                 raise ValueError(f"{key}={value} must be {'0' if key == 'workers' else '1'} or more")
-        if self.devices > 1:
-            raise ValueError(f"devices={self.devices}: training on several devices is not supported yet, allowed is 1")
         if self.name is not None and (not self.name or "/" in self.name or self.name in (".", "..")):
             raise ValueError(f"name={self.name!r} must be the name of one folder; its place is run.out")
 
-    def thread_count(self) -> int:
-        return self.threads if self.threads is not None else max(1, cores() - 1)
+    def device_count(self, strategy: str) -> int:
+        """Processes of a training. Raises ConfigError where the machine has fewer GPUs."""
+        gpus = _gpus() if self.device != "cpu" else 0
+        if self.device == "cuda" and not gpus:
+            raise ConfigError(
+                "run.device=cuda: torch finds no GPU here", "run.device=auto takes one where there is one"
+            )
+        if self.devices is None:
+            if strategy == "ddp" and not gpus:
+                raise ConfigError("train.strategy=ddp finds no GPU here", "say how many processes: run.devices=2")
+            return gpus if strategy == "ddp" else 1
+        if gpus and self.devices > gpus:
+            raise ConfigError(f"run.devices={self.devices}: this machine has {gpus} GPU(s)", "run.device=cpu uses none")
+        return self.devices
 
-    def worker_count(self, decoder: str) -> int:
+    def thread_count(self, devices: int = 1) -> int:
+        return self.threads if self.threads is not None else max(1, (cores() - 1) // devices)
+
+    def worker_count(self, decoder: str, devices: int = 1) -> int:
         if self.workers is not None:
             return self.workers
-        return 0 if decoder == "prepared" else max(1, min(8, cores() - 1))
+        return 0 if decoder == "prepared" else max(1, min(8, (cores() - 1) // devices))
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def cores() -> int:

@@ -2,15 +2,26 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vssl.video.draws import permutation, sample_keys
 
 
+class Slot(NamedTuple):
+    """One place in a batch: the sample (its index in the list), the key of all its draws, and the data epoch."""
+
+    sample: int
+    key: int
+    epoch: int
+
+
 @dataclass(frozen=True)
 class BatchSampler:
-    """Batches of (sample index, key) over all epochs of a training, as one endless list.
+    """Batches of slots over all epochs of a training, as one endless list.
 
     Position t is micro-batch `t % accumulate` of optimiser step `t // accumulate`; a step's global batch never crosses
     a data epoch (the remainder of each epoch's permutation is dropped). Micro-batches and ranks are slices of that
@@ -51,17 +62,26 @@ class BatchSampler:
         # after a resume in mid-epoch.
         return self.steps * self.accumulate + 1
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, order = -1, np.empty(0, dtype=np.int64)
+    def __iter__(self) -> Iterator[list[Slot]]:
         for position in range(self.start, len(self)):
             step, micro = divmod(position, self.accumulate)
-            if self.epoch_of(step) != epoch:
-                epoch = self.epoch_of(step)
-                order = permutation(self.seed, epoch, self.size)
-            yield self._micro_batch(order, epoch, step % self.batches_per_epoch, micro)
+            share = self.batch_size // (self.accumulate * self.world_size)
+            first = step % self.batches_per_epoch * self.batch_size + (micro * self.world_size + self.rank) * share
+            epoch = self.epoch_of(step)
+            yield self._slots(epoch, _order(self.seed, epoch, self.size)[first : first + share])
 
-    def _micro_batch(self, order: np.ndarray, epoch: int, batch: int, micro: int) -> list[tuple[int, int]]:
-        share = self.batch_size // (self.accumulate * self.world_size)
-        first = batch * self.batch_size + (micro * self.world_size + self.rank) * share
-        index = order[first : first + share]
-        return list(zip(index.tolist(), sample_keys(self.seed, epoch, index).tolist(), strict=True))
+    def successors(self, slot: Slot) -> Iterator[Slot]:
+        """The samples that follow in the epoch's order, wrapping round: they take an unreadable one's place."""
+        order = _order(self.seed, slot.epoch, self.size)
+        place = int(np.flatnonzero(order == slot.sample)[0])
+        for ahead in range(1, self.size):
+            yield from self._slots(slot.epoch, order[[(place + ahead) % self.size]])
+
+    def _slots(self, epoch: int, index: NDArray[np.int64]) -> list[Slot]:
+        keys = sample_keys(self.seed, epoch, index).tolist()
+        return [Slot(number, key, epoch) for number, key in zip(index.tolist(), keys, strict=True)]
+
+
+@lru_cache(maxsize=2)  # the epoch that ends and the one that begins
+def _order(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
+    return permutation(seed, epoch, size)

@@ -1,0 +1,204 @@
+"""Several processes for one training on this machine: started, watched, and ended together.
+
+Lightning's own launcher starts the command line anew for every rank, which in a bench would repeat all of it. Here a
+rank is told of one training alone, over its stdin; when that closes, because rank 0 has ended in whatever way, it ends.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import IO, Any
+
+from vssl import _torchvision  # noqa: F401  (before Lightning)
+
+# isort: split
+import torch.distributed as dist
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+from vssl.config.errors import UserError, WorkError
+
+NATURAL_END_S = 10.0  # from a rank's death until the others have stumbled over it by themselves
+FORCED_END_S = 30.0  # after which rank 0 is ended: a GPU's collective may wait for ever
+READY = b"ready\n"
+
+
+class Place(LightningEnvironment):
+    """Which rank this process is; the processes exist already, so Lightning starts none."""
+
+    def __init__(self, rank: int, port: int) -> None:
+        super().__init__()
+        self._rank, self._port = rank, port
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def main_port(self) -> int:
+        return self._port
+
+    def local_rank(self) -> int:
+        return self._rank
+
+    def node_rank(self) -> int:
+        return 0
+
+
+class Ranks:
+    """Ranks 1 to `count` - 1 of a training, each a process; the caller is rank 0.
+
+    Args:
+        task: what `vssl.training.run.join` needs, as plain data.
+    """
+
+    def __init__(self, count: int, task: Mapping[str, Any]) -> None:
+        self.count, self.task = count, task
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._errors: list[IO[bytes]] = []
+        self._ended = threading.Event()
+        self.place: Place | None = None
+
+    def __enter__(self) -> "Ranks":
+        """Raises WorkError where a rank does not come up."""
+        if self.count == 1:
+            return self
+        self.place = Place(0, _free_port())
+        try:
+            for rank in range(1, self.count):
+                self._start(rank)
+            for rank, process in enumerate(self._processes, 1):
+                assert process.stdout is not None
+                if process.stdout.readline() != READY:
+                    process.wait()
+                    raise self._died(rank)
+        except BaseException:
+            self._end()
+            raise
+        threading.Thread(target=self._watch, name="ranks", daemon=True).start()
+        return self
+
+    def _start(self, rank: int) -> None:
+        assert self.place is not None
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )  # fmt: skip
+        self._processes.append(process)
+        self._errors.append(errors)
+        assert process.stdin is not None
+        message = {"rank": rank, "port": self.place.main_port, "task": self.task}
+        process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.stdin.flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        dead: WorkError | None = None
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            dead = self._find_dead(NATURAL_END_S)
+        self._end(patience_s=0.0 if error else NATURAL_END_S)
+        if dead is not None:
+            raise dead from error
+
+    def _find_dead(self, wait_s: float) -> WorkError | None:
+        """The error of the first rank that has ended by itself with one."""
+        deadline = time.monotonic() + (wait_s if self._processes else 0.0)
+        while True:
+            for rank, process in enumerate(self._processes, 1):
+                if process.poll():
+                    return self._died(rank)
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.05)
+
+    def _died(self, rank: int) -> WorkError:
+        code, errors = self._processes[rank - 1].returncode, self._errors[rank - 1]
+        errors.seek(0)
+        lines = errors.read().decode("utf-8", "replace").strip().splitlines() or ["it left no message"]
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        said = "" if code < 0 else f": {lines[-1].removeprefix('error: ')}"
+        return WorkError(
+            f"rank {rank} of {self.count} {how}{said}", "the same command goes on from the last checkpoint"
+        )
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            if (dead := self._find_dead(0.0)) is not None and not self._ended.wait(FORCED_END_S):
+                print(f"error: {dead}", file=sys.stderr, flush=True)
+                os._exit(1)
+
+    def _end(self, patience_s: float = 0.0) -> None:
+        self._ended.set()
+        deadline = time.monotonic() + patience_s
+        for process in self._processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                pipe.close()
+        for errors in self._errors:
+            errors.close()
+        self._processes, self._errors = [], []
+        if self.place is not None and dist.is_initialized():
+            dist.destroy_process_group()
+            for name in ("MASTER_ADDR", "MASTER_PORT"):
+                os.environ.pop(name, None)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> int:
+    """A rank other than 0: reads its task from stdin, and lives as long as stdin is open."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # rank 0 is asked, and tells the others
+    with os.fdopen(os.dup(0), "rb") as stdin:
+        message = json.loads(stdin.readline())
+    threading.Thread(target=_end_with_rank_0, daemon=True).start()
+    answer = os.dup(1)
+    os.dup2(2, 1)
+
+    from vssl.training.run import join
+
+    try:
+        join(message["task"], Place(message["rank"], message["port"]), lambda: os.write(answer, READY))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except Exception as error:  # noqa: BLE001  (rank 0 shows the last line)
+        import traceback
+
+        traceback.print_exc()
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        print(f"error: {first}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _end_with_rank_0() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
