@@ -36,6 +36,11 @@ def test_what_is_no_key_is_first(folder: str) -> None:
     assert read(folder).first == folder
 
 
+def test_keys_of_a_command_alone_are_handed_over_as_they_stand() -> None:
+    found = read("clips", "limits.pixels=(1", configured=False, own_keys=("limits.pixels",))
+    assert (found.first, found.overrides) == ("clips", ("limits.pixels=(1",))
+
+
 def test_config_dirs_may_be_repeated_and_joined_by_an_equals_sign() -> None:
     assert read("--config-dir", "a=1", "--config-dir=b=2").config_dirs == (Path("a=1"), Path("b=2"))
 
@@ -52,6 +57,11 @@ def test_config_dirs_may_be_repeated_and_joined_by_an_equals_sign() -> None:
         (["a"], {"first": None}, "try: 'a' is not of the form key=value"),
         (["out=x"], {}, "try does not take out=x; it takes key=value of the configuration"),
         (["seed=1"], {"configured": False}, "try does not take seed=1; it takes encoder="),
+        (
+            ["seed=1"],
+            {"configured": False, "own_keys": ("sed",)},
+            "take seed=1; did you mean 'sed'?; it takes encoder=, sed=",
+        ),
         (["run.out=x"], {"configured": False}, "try does not take run.out=x"),
     ],
 )

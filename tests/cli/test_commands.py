@@ -75,7 +75,8 @@ def test_evaluate_takes_over_what_the_run_was(
     assert main(["config", "method=simsiam", *SMALL, "seed=5"]) == 0
     run.mkdir()
     (run / "config.yaml").write_text(capsys.readouterr().out)
-    write_record(run, {"schema": 1, "kind": "pretrain", "status": "done", "identity": {"backbone": "b", "data": "d"}})
+    identity = {"name": "n", "method": "simsiam", "backbone": "b", "data": "d", "hashes": {}}
+    write_record(run, {"kind": "pretrain", "status": "done", "seed": 5, "identity": identity})
     work = Work(monkeypatch, "vssl.evaluation.run", "evaluate", [run / "eval" / "knn"])
     assert main(["evaluate", str(run), "eval=knn", "eval.knn.k=3"]) == 0
     ((bound, choices, encoder, out), _) = work.calls[0]

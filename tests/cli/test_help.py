@@ -30,12 +30,15 @@ def test_the_overview_names_every_command_group_and_choice(capsys: pytest.Captur
             assert choice in text
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+EVERY = {each.name: each for command in cli.COMMANDS.values() for each in (command, *command.parts)}
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_every_command_has_description_usage_flags_and_three_examples(
     capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    text = shown(capsys, name, "--help")
-    command = cli.COMMANDS[name]
+    text = shown(capsys, *name.split(), "--help")
+    command = EVERY[name]
     assert command.description[:60] in text
     assert f"usage: vssl {name}" in text
     assert len(command.examples) == 3
@@ -44,19 +47,22 @@ def test_every_command_has_description_usage_flags_and_three_examples(
     for flag in ("--dry-run", "--config-dir"):
         assert (f"  {flag} " in text) == (flag in command.flags)
     assert ("method " in text) == command.configured
+    for key in command.keys:
+        assert f"  {key.name} " in text
+    for part in command.parts:
+        assert part.summary in text
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_examples_are_read_as_they_stand(name: str) -> None:
-    command = cli.COMMANDS[name]
-    for example in command.examples:
+    for example in EVERY[name].examples:
         for part in example.split(" && "):
             words = [word for word in part.split() if not word.isupper() and not word.startswith("VSSL_")]
             assert words[0] == "vssl"
-            other = cli.COMMANDS[words[1]]
+            other, rest = cli.chosen(cli.COMMANDS[words[1]], words[2:])
             cli.read_arguments(
-                other.name, words[2:], first=other.first, own_paths=other.paths, configured=other.configured,
-                flags=other.flags,
+                other.name, rest, first=other.first, own_paths=other.paths, configured=other.configured,
+                flags=other.flags, own_keys=[key.name for key in other.keys],
             )  # fmt: skip
 
 
@@ -91,7 +97,14 @@ def test_help_on_a_wrong_choice_is_refused(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    "words", ["['--help']", "['pretrain', 'method=simsiam', 'eval=knn', '--help']", "['doctor', '--help']"]
+    "words",
+    [
+        "['--help']",
+        "['pretrain', 'method=simsiam', 'eval=knn', '--help']",
+        "['doctor', '--help']",
+        "['data', '--help']",
+        "['data', 'check', '--help']",
+    ],
 )
 def test_help_imports_no_torch(words: str) -> None:
     code = (

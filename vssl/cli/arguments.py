@@ -37,7 +37,7 @@ class Arguments:
 
 def read_arguments(
     command: str, words: Sequence[str], *, first: str | None, own_paths: Sequence[str], configured: bool,
-    flags: Sequence[str],
+    flags: Sequence[str], own_keys: Sequence[str] = (),
 ) -> Arguments:  # fmt: skip
     """Sorts the words of one command.
 
@@ -46,6 +46,7 @@ def read_arguments(
         own_paths: path keys beside those of the configuration.
         configured: whether it takes `key=value` of the configuration.
         flags: its flags beside `--help` and `--traceback`.
+        own_keys: keys beside those of the configuration, without the paths.
     Raises:
         UserError: an unknown flag, a second FIRST, a key that the command does not take.
     """
@@ -59,7 +60,7 @@ def read_arguments(
         raise UserError(f"{command} takes one {first}; given are {listed([repr(word) for word in firsts])}")
     own = {key: value for key, value in paths.items() if key in own_paths}
     of_configuration = {key: value for key, value in paths.items() if key not in own}
-    _refuse_keys(command, overrides, of_configuration, own_paths, configured)
+    _refuse_keys(command, overrides, of_configuration, (*own_paths, *own_keys), configured)
     return Arguments(firsts[0] if firsts else None, overrides, of_configuration, own, config_dirs, given_flags)
 
 
@@ -93,8 +94,9 @@ def _refuse_keys(
     known_paths = [key for key in PATH_KEYS if "." in key] if configured else []
     unknown = [f"{key}={paths[key]}" for key in paths if key not in known_paths]
     if not configured:
-        unknown += overrides
+        unknown += [word for word in overrides if word.partition("=")[0] not in own]
     if unknown:
         own_keys = ", ".join(f"{key}=" for key in own) or "no keys"
         takes = "key=value of the configuration" if configured else own_keys
-        raise UserError(f"{command} does not take {unknown[0]}; it takes {takes}")
+        suggestion = nearest(unknown[0].partition("=")[0], own)
+        raise UserError(f"{command} does not take {unknown[0]}{suggestion}; it takes {takes}")

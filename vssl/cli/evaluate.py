@@ -8,7 +8,6 @@ from vssl.cli.arguments import CONFIG_DIR, Arguments
 from vssl.cli.command import Command
 from vssl.cli.configure import DRY_RUN, bound_configuration, dry_run
 from vssl.config.errors import UserError
-from vssl.config.folders import read_yaml
 
 CHECKPOINT = "checkpoint="
 
@@ -59,13 +58,13 @@ def _take_checkpoint(arguments: Arguments) -> tuple[Arguments, Literal["final", 
 
 def _of_run(folder: Path) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """Configuration of a run and the names of its backbone and data set; nothing for an encoder without a folder."""
-    config = folder / "config.yaml"
-    if not config.is_file():
+    if not (folder / "config.yaml").is_file():
         return None, {}
     from vssl.records.record import read_record
+    from vssl.records.run_config import read_config
 
     identity = read_record(folder)["identity"]
-    return read_yaml(config), {part: identity[part] for part in ("backbone", "data")}
+    return read_config(folder), {part: identity[part] for part in ("backbone", "data")}
 
 
 COMMAND = Command(

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from vssl.cli.arguments import HELP, TRACEBACK, Arguments
-from vssl.cli.command import Command
+from vssl.cli.command import Command, Key
 from vssl.config.errors import ConfigError
 from vssl.config.folders import ConfigFolders, read_yaml
 from vssl.config.overrides import SET_GROUP, Choice, read_overrides
@@ -53,7 +53,9 @@ def overview(commands: Iterable[Command]) -> str:
 def command_help(command: Command, arguments: Arguments) -> str:
     """`vssl COMMAND [group=choice ...] --help`."""
     words = ["vssl", command.name, *([f"[{command.first}]"] if command.first else [])]
-    words += [f"[{key}=PATH]" for key in command.paths] + (["[key=value ...]"] if command.configured else [])
+    words += ["|".join(_word(part, command) for part in command.parts)] if command.parts else []
+    words += [f"[{key}=PATH]" for key in command.paths]
+    words += ["[key=value ...]"] if command.configured or command.keys else []
     lines = [
         f"vssl {command.name}: {command.summary}",
         "",
@@ -62,6 +64,11 @@ def command_help(command: Command, arguments: Arguments) -> str:
         _wrapped(command.description),
         "",
     ]
+    if command.parts:
+        title = f"parts (vssl {command.name} PART --help tells more)"
+        lines.append(_section(title, [(_word(part, command), part.summary) for part in command.parts]))
+    if command.keys:
+        lines.append(_section("keys", [(key.name, f"{key.told}{_default(key)}") for key in command.keys]))
     chosen: list[str] = []
     if command.configured:
         folders = ConfigFolders.find(arguments.config_dirs)
@@ -72,6 +79,16 @@ def command_help(command: Command, arguments: Arguments) -> str:
     taken = (*HELP, TRACEBACK, *command.flags)
     flags = [(flag, told) for flag, told in FLAGS.items() if flag.split()[0] in taken]
     return "\n".join([*lines, _section("flags", flags), _examples(command.examples), *chosen])
+
+
+def _word(part: Command, command: Command) -> str:
+    return part.name.removeprefix(f"{command.name} ")
+
+
+def _default(key: Key) -> str:
+    name = key.name.rpartition(".")[2]
+    (default,) = (argument.default for argument in describe(key.target).arguments if argument.name == name)
+    return "" if default in (None, "None") else f" (default {default})"
 
 
 def _groups(folders: ConfigFolders) -> str:

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from vssl import __version__
-from vssl.cli import bench, config, doctor, evaluate, pretrain, table
+from vssl.cli import bench, config, data, doctor, evaluate, pretrain, table
 from vssl.cli.arguments import HELP, TRACEBACK, read_arguments
 from vssl.cli.command import Command
 from vssl.cli.help import command_help, overview
 from vssl.config.errors import UserError, nearest
 
 COMMANDS: dict[str, Command] = {
-    part.COMMAND.name: part.COMMAND for part in (pretrain, evaluate, bench, table, config, doctor)
+    part.COMMAND.name: part.COMMAND for part in (pretrain, evaluate, bench, table, data, config, doctor)
 }
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -44,10 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as stop:
             return _stopped(stop.code)
         except BrokenPipeError:
-            # `vssl config | head`: nobody reads on; without this the interpreter complains when it closes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()  # `vssl config | head`: nobody reads on
             return FAILED
         except Exception as error:  # noqa: BLE001  (the outermost border: a bug still ends in one message)
+            if isinstance(error, OSError) and not error.filename and (full := _output_trouble()):
+                return _fail(f"error: cannot write to the standard output: {full}", FAILED, show_traceback)
             hint = "" if show_traceback else f"\n  hint: run again with {TRACEBACK}"
             return _fail(f"error: {type(error).__name__}: {error} ({_place(error)}){hint}", FAILED, show_traceback)
 
@@ -68,15 +69,27 @@ def _dispatch(words: Sequence[str]) -> int:
         raise UserError(
             f"vssl has no {what} '{name}'{nearest(name, COMMANDS)}", f"commands: {', '.join(COMMANDS)}; see vssl --help"
         )
-    command = COMMANDS[name]
+    command, rest = chosen(COMMANDS[name], rest)
     arguments = read_arguments(
-        name, rest, first=command.first, own_paths=command.paths, configured=command.configured, flags=command.flags
-    )
+        command.name, rest, first=command.first, own_paths=command.paths, configured=command.configured,
+        flags=command.flags, own_keys=[key.name for key in command.keys],
+    )  # fmt: skip
     if not arguments.flags.isdisjoint(HELP):
         print(command_help(command, arguments))
         return DONE
     _log_to_stderr()
     return command.run(arguments)
+
+
+def chosen(command: Command, words: list[str]) -> tuple[Command, list[str]]:
+    """The part that the first word names (`data check`), where the command has parts, and the words after it."""
+    if not command.parts or not words or words[0].startswith("-"):
+        return command, words
+    parts = {part.name.removeprefix(f"{command.name} "): part for part in command.parts}
+    if words[0] not in parts:
+        told = f"{command.name} cannot '{words[0]}'{nearest(words[0], parts)}"
+        raise UserError(told, f"it can: {', '.join(parts)}; see vssl {command.name} --help")
+    return parts[words[0]], words[1:]
 
 
 def _log_to_stderr() -> None:
@@ -92,6 +105,21 @@ def _fail(message: str, code: int, show_traceback: bool) -> int:
         traceback.print_exc()
     print(message, file=sys.stderr)
     return code
+
+
+def _output_trouble() -> str | None:
+    """Why nothing more can be written to stdout (`vssl table > file` on a full disk); None where something can."""
+    try:
+        print(flush=True)  # what failed to be written is kept nowhere, so that a flush alone may succeed
+    except OSError as error:
+        _drop_output()
+        return error.strerror
+    return None
+
+
+def _drop_output() -> None:
+    """Without this the interpreter tries once more when it ends, and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stopped(code: object) -> int:

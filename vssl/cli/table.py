@@ -29,7 +29,7 @@ COMMAND = Command(
     description=(
         "Collects every record under FOLDER (runs/ if none is given) into one table: a row a method, a column an "
         "evaluation, then the cost. Rows that are not comparable are marked, with the difference named below. Also "
-        "writes table.md, .csv, .tex and .png there, or into out=."
+        "writes table.md, .csv, .tex and .png there, or into out=, and curves.png where runs were probed in training."
     ),
     examples=("vssl table runs", "vssl table runs/bench/quick", "vssl table runs out=paper/tables"),
     run=run,

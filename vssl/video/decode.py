@@ -12,7 +12,6 @@ streams, doubled pts) are decoded once to be counted, and from their start for e
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,9 +20,7 @@ from typing import Protocol
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -31,10 +28,12 @@ from numpy.typing import NDArray
 
 from vssl.video.errors import DECODER_ERRORS, Limits, Verdict, VideoError, describe, translated
 from vssl.video.frame_index import FrameIndex, frame_rate, index_by_decoding, index_by_packets
+from vssl.video.streams import checked_size, choose_stream, refuse_odd_files
 
 __all__ = ["Limits", "PyAVReader", "Reader", "Verdict", "Video", "VideoError"]
 
 NAN = float("nan")
+NOT_GIVEN = "the decoder does not give it"
 SEEK_COST_FRAMES = 8  # a seek costs about as much as decoding this many frames of a small video
 
 
@@ -68,6 +67,24 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What a file gives from its first frame to its last.
+
+    Args:
+        times: (n,) seconds at which each frame is shown, ascending, also those that do not decode.
+        decoded: how many of them can be had.
+        height, width: pixels, upright.
+        damage: the first frame that does not decode, and why; None where all do.
+    """
+
+    times: NDArray[np.float64]
+    decoded: int
+    height: int
+    width: int
+    damage: str | None
+
+
+@dataclass(frozen=True)
 class PyAVReader:
     """Reads what FFmpeg reads, through PyAV, with one decoder thread and within `limits`."""
 
@@ -79,6 +96,12 @@ class PyAVReader:
             video.find_frames(start_s, end_s)
             yield video
 
+    def survey(self, path: str) -> Survey:
+        """Decodes the whole file once and keeps no frame. Raises VideoError where not one frame can be had."""
+        with closing(_PyAVVideo(path, self.limits)) as video:
+            video.find_frames(NAN, NAN)
+            return video.survey()
+
 
 class _PyAVVideo:
     """One open container, its chosen stream and the index of its frames."""
@@ -86,7 +109,7 @@ class _PyAVVideo:
     _index: FrameIndex
 
     def __init__(self, path: str, limits: Limits) -> None:
-        _refuse_odd_files(path)
+        refuse_odd_files(path)
         self._path, self._limits = path, limits
         self._reformatter = VideoReformatter()
         self._quarter_turns: int | None = None  # counter-clockwise; FFmpeg tells it with the first decoded frame
@@ -99,10 +122,10 @@ class _PyAVVideo:
         with translated(self._path, "unreadable", "cannot be opened"):
             self._container = av.open(os.path.abspath(self._path), options=options, metadata_errors="ignore")
         try:
-            self._stream = _choose_stream(self._container, self._path)
+            self._stream = choose_stream(self._container, self._path)
             self._stream.codec_context.thread_count = 1
             self._stream.codec_context.options = {"max_pixels": str(self._limits.pixels)}
-            self._coded_size = _checked_size(self._stream, self._path, self._limits)
+            self._coded_size = checked_size(self._stream, self._path, self._limits)
         except VideoError:
             self.close()
             raise
@@ -116,10 +139,13 @@ class _PyAVVideo:
         if index is None:
             # Read now: decoding opens the file anew, and what belongs to a closed container must not be touched.
             time_base, rate = self._stream.time_base, frame_rate(self._stream)
-            frames = self._decode(self._packets_from_start())
+            frames = self._decode(self._few_enough(self._packets_from_start()))
             index = index_by_decoding(frames, time_base, rate, self._path, self._limits)
         if not len(index.times):
             raise self._no_frames()
+        if (span := index.times[-1] - index.times[0]) > self._limits.seconds:
+            reason = f"the frames span {span:g} s, above the limit of {self._limits.seconds:g} s; cut the file"
+            raise VideoError(self._path, "too_large", reason)
         self._index = index.between(start_s, end_s)
         if not len(self._index.times):
             first, last = index.times[0], index.times[-1]
@@ -129,7 +155,7 @@ class _PyAVVideo:
     def _no_frames(self) -> VideoError:
         if self._damage is None:
             return VideoError(self._path, "empty", "the video stream has no frames")
-        return VideoError(self._path, "damaged", f"no frame can be decoded: {self._damage}")
+        return VideoError(self._path, "unreadable", f"no frame can be decoded: {self._damage}")
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -176,6 +202,57 @@ class _PyAVVideo:
             image = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
         return np.rot90(image, self._quarter_turns)
 
+    def survey(self) -> Survey:
+        """One pass over the whole file, as long as it takes; but what no single call could give is refused.
+
+        Damage ends a pass, as it does in `frames`; the next keyframe that has frames to give begins another.
+        """
+        index = self._index
+        self._refuse_large_output(1)
+        self._refuse_long_way(int((index.packet - index.anchor).max()) + 1)
+        missing: dict[int | None, int] = dict(zip(index.key.tolist(), index.anchor.tolist(), strict=True))
+        damage = self._discard_decoded(self._packets_from_start(), missing)
+        anchor = index.anchor.min()
+        while ahead := [one for one in missing.values() if one > anchor]:
+            anchor = min(ahead)
+            if (packets := self._seek(anchor)) is not None:
+                self._discard_decoded(packets, missing)
+        decoded = np.array([key not in missing for key in index.key.tolist()])
+        if not decoded.any():
+            raise VideoError(self._path, "unreadable", f"no frame can be decoded: {damage or NOT_GIVEN}")
+        told = self._told_damage(decoded, damage or index.broken or self._cut_off())
+        return Survey(index.times, int(decoded.sum()), self.height, self.width, told)
+
+    def _discard_decoded(self, packets: Iterable[Packet[VideoStream]], missing: dict[int | None, int]) -> str | None:
+        """Decodes up to the first damage, which it tells; what is found leaves `missing`."""
+        converted: set[tuple[str, int, int]] = set()
+        try:
+            for count, frame in enumerate(self._decode(packets)):
+                if (kind := (frame.format.name, frame.width, frame.height)) not in converted:
+                    self._rgb(frame)  # one of each kind: the others differ in their values only
+                    converted.add(kind)
+                missing.pop(count if self._index.counted else frame.pts, None)
+        except VideoError as error:
+            if error.verdict != "damaged":
+                raise
+            return error.reason
+        return self._damage
+
+    def _told_damage(self, decoded: NDArray[np.bool_], why: str | None) -> str | None:
+        if decoded.all():
+            return why and f"the file breaks off after frame {len(decoded) - 1}: {why}"
+        first, count = int(np.argmin(decoded)), len(decoded) - int(decoded.sum())
+        others = f" (and {count - 1} others)" if count > 1 else ""
+        return f"frame {first} at {self.times[first]:g} s cannot be decoded{others}: {why or NOT_GIVEN}"
+
+    def _cut_off(self) -> str | None:
+        """Frames that an mp4's table of contents places past the end of the file: reading ends there without error."""
+        if "mp4" not in self._container.format.name:
+            return None
+        end = max((entry.pos + entry.size for entry in self._stream.index_entries), default=0)
+        size = os.path.getsize(self._path)
+        return f"its frames go on to byte {end}, and it has {size}" if end > size else None
+
     def _runs(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Places in `indices`, split where seeking ahead is cheaper than decoding on."""
         anchor, packet = self._index.anchor[indices], self._index.packet[indices]
@@ -199,13 +276,13 @@ class _PyAVVideo:
         if missing:
             first = indices[min(missing.values())]
             reason = f"frame {first} at {self.times[first]:g} s cannot be decoded"
-            raise VideoError(self._path, "damaged", f"{reason}: {self._damage or 'the decoder does not give it'}")
+            raise VideoError(self._path, "damaged", f"{reason}: {self._damage or NOT_GIVEN}")
 
     def _collect(
         self, packets: Iterable[Packet[VideoStream]], missing: dict[int | None, int]
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Decodes until nothing is missing; what is found leaves `missing` and is given with its place."""
-        for count, frame in enumerate(self._decode(packets)):
+        for count, frame in enumerate(self._decode(self._few_enough(packets))):
             key = count if self._index.counted else frame.pts
             if key in missing:
                 yield missing.pop(key), frame
@@ -243,50 +320,35 @@ class _PyAVVideo:
             yield frame
 
     def _decode_packets(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[list[VideoFrame]]:
-        height, width = self._coded_size
-        at_most = max(1, self._limits.decoded_pixels // (height * width))
         try:
-            for fed, packet in enumerate(packets):
-                if fed >= at_most:
-                    reason = f"more than {at_most} frames must be decoded to reach one; set keyframes every few seconds"
-                    raise VideoError(self._path, "too_slow", reason)
+            for packet in packets:
                 yield packet.decode()
         except DECODER_ERRORS as error:
+            self._refuse_want_of_memory(error)
             self._damage = describe(error)
             with suppress(*DECODER_ERRORS):
                 yield self._stream.decode(None)  # frames from before the damage, held back for reordering
 
+    def _refuse_want_of_memory(self, error: BaseException) -> None:
+        """Some decoders call it invalid data when they get no memory: so some frames' worth is asked for, too."""
+        height, width = self._coded_size
+        try:
+            if not isinstance(error, MemoryError):
+                np.empty((height, width, 16), dtype=np.uint8)  # no page is touched, and it is given back at once
+                return
+        except MemoryError:
+            pass
+        reason = "decoding it takes more memory than this process may have"
+        raise VideoError(self._path, "too_large", reason) from error
 
-def _refuse_odd_files(path: str) -> None:
-    """Only files with content are opened: a pipe would block, a folder or device has no end."""
-    with translated(path, "unreadable", "cannot be opened"):
-        status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError(path, "unreadable", "this is no regular file")
-    if status.st_size == 0:
-        raise VideoError(path, "empty", "the file has 0 bytes")
+    def _few_enough(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        """The packets as long as they are within the limit of one call."""
+        for fed, packet in enumerate(packets):
+            self._refuse_long_way(fed + 1)
+            yield packet
 
-
-def _choose_stream(container: InputContainer, path: str) -> VideoStream:
-    """The video stream with the largest frames; cover art is no video. The others are not read."""
-    candidates = [
-        stream for stream in container.streams.video
-        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
-    ]  # fmt: skip
-    if not candidates:
-        raise VideoError(path, "no_video", "no stream of this file is a video that FFmpeg can decode")
-    chosen = max(candidates, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
-    for stream in container.streams:
-        stream.discard = Discard.default if stream is chosen else Discard.all
-    return chosen
-
-
-def _checked_size(stream: VideoStream, path: str, limits: Limits) -> tuple[int, int]:
-    """Height and width of the stream, as FFmpeg found them by decoding its first frames."""
-    height, width = stream.codec_context.height, stream.codec_context.width
-    if height * width == 0:
-        raise VideoError(path, "damaged", "no frame can be decoded: the size of the frames is unknown")
-    if height * width > limits.pixels:
-        reason = f"frames of {width} x {height} pixels are above the limit of {limits.pixels} pixels"
-        raise VideoError(path, "too_large", reason)
-    return height, width
+    def _refuse_long_way(self, packets: int) -> None:
+        height, width = self._coded_size
+        if packets > (at_most := max(1, self._limits.decoded_pixels // (height * width))):
+            reason = f"more than {at_most} frames must be decoded to reach one; set keyframes every few seconds"
+            raise VideoError(self._path, "too_slow", reason)

@@ -7,6 +7,8 @@ from typing import Literal
 
 import av
 
+from vssl.video.checks import at_least, within
+
 Verdict = Literal["unreadable", "empty", "no_video", "damaged", "too_large", "too_slow"]
 
 # What PyAV raises over a hostile file: FFmpeg's own errors, and Python's for values that do not fit their types.
@@ -31,14 +33,21 @@ class Limits:
     Args:
         pixels: largest frame, in pixels; the default admits 8K (7680 x 4320).
         frames: most frames in a file.
+        seconds: longest span from the first shown frame to the last; the default is a day.
         output_bytes: largest array of RGB frames that one call may return.
         decoded_pixels: most pixels that one call may decode; the default is a minute or two of work.
     """
 
-    pixels: int = 2**25
-    frames: int = 2**22
-    output_bytes: int = 2**31
-    decoded_pixels: int = 2**35
+    pixels: int = 33_554_432
+    frames: int = 4_194_304
+    seconds: float = 86400.0
+    output_bytes: int = 2_147_483_648
+    decoded_pixels: int = 34_359_738_368
+
+    def __post_init__(self) -> None:
+        for name in ("pixels", "frames", "output_bytes", "decoded_pixels"):
+            at_least(1, f"limits.{name}", getattr(self, name))
+        within(1, float("inf"), "limits.seconds", self.seconds)
 
 
 @contextmanager
@@ -47,7 +56,12 @@ def translated(path: str, verdict: Verdict, doing: str) -> Iterator[None]:
     try:
         yield
     except DECODER_ERRORS as error:
-        raise VideoError(path, verdict, f"{doing}: {describe(error)}") from error
+        raise decoder_error(path, verdict, doing, error) from error
+
+
+def decoder_error(path: str, verdict: Verdict, doing: str, error: BaseException) -> VideoError:
+    """What the decoder raised, as ours; want of memory says nothing about the file but its size."""
+    return VideoError(path, "too_large" if isinstance(error, MemoryError) else verdict, f"{doing}: {describe(error)}")
 
 
 def describe(error: BaseException) -> str:

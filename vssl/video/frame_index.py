@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from vssl.video.errors import DECODER_ERRORS, Limits, VideoError, describe
+from vssl.video.errors import DECODER_ERRORS, Limits, VideoError, decoder_error, describe
 
 Integers = NDArray[np.int64]
 UNKNOWN_RATE = Fraction(25)  # for files without timestamps or rate; as FFmpeg assumes for elementary streams
@@ -27,6 +27,7 @@ class FrameIndex:
         anchor: (n,) the packet from which decoding must start to give each frame exactly.
         pts, dts: (m,) timestamps of the packets; empty where `counted`.
         counted: the timestamps do not identify frames; decoding starts at the first packet and frames are counted.
+        broken: why no packet could be read from some point on; None where the file ends as it should.
     """
 
     times: NDArray[np.float64]
@@ -36,13 +37,14 @@ class FrameIndex:
     pts: Integers
     dts: Integers
     counted: bool
+    broken: str | None = None
 
     def between(self, start_s: float, end_s: float) -> "FrameIndex":
         """The frames shown in [start_s, end_s); NaN is no bound."""
         inside = ~(self.times < start_s) & ~(self.times >= end_s)
         return FrameIndex(
             self.times[inside], self.key[inside], self.packet[inside], self.anchor[inside],
-            self.pts, self.dts, self.counted,
+            self.pts, self.dts, self.counted, self.broken,
         )  # fmt: skip
 
 
@@ -54,6 +56,7 @@ class _Packets:
     dts: list[int | None]
     keyframe: list[bool]
     shown: list[bool]
+    broken: str | None = None
 
     def identify_frames(self) -> bool:
         return None not in self.pts and len(set(self.pts)) == len(self.pts)
@@ -72,7 +75,8 @@ def index_by_packets(container: InputContainer, stream: VideoStream, path: str, 
     anchor = _anchors(pts, np.array(packets.keyframe, dtype=bool))
     order = np.argsort(pts, kind="stable")
     order = order[np.array(packets.shown, dtype=bool)[order]]
-    return FrameIndex(_seconds(pts[order], stream.time_base), pts[order], order, anchor[order], pts, dts, counted=False)
+    times = _seconds(pts[order], stream.time_base)
+    return FrameIndex(times, pts[order], order, anchor[order], pts, dts, counted=False, broken=packets.broken)
 
 
 def _read_packets(container: InputContainer, stream: VideoStream, path: str, limits: Limits) -> _Packets:
@@ -87,8 +91,9 @@ def _read_packets(container: InputContainer, stream: VideoStream, path: str, lim
             packets.shown.append(not packet.is_discard)
             _refuse_beyond(limits, len(packets.pts), path)
     except DECODER_ERRORS as error:
-        if not packets.pts:
-            raise VideoError(path, "damaged", f"no packet can be read: {describe(error)}") from error
+        if not packets.pts or isinstance(error, MemoryError):
+            raise decoder_error(path, "unreadable", "no packet can be read", error) from error
+        packets.broken = describe(error)
     return packets
 
 

@@ -3,7 +3,8 @@
 `prepare` writes two files named by what the pixels depend on: paths, sizes and modification times of the videos, and
 the reader. `<name>.bin` holds the RGB frames [n, H, W, 3] of all videos one after another; `<name>.npz`, written last,
 says where they are, so that a set without it is not whole and is made anew. Each file appears by one rename, under a
-lock that dies with its process. `PreparedReader` then opens a video in microseconds, without a system call.
+lock that dies with its process. `PreparedReader` checks a video's bytes when it opens it first, and from then on opens
+it in microseconds, without a system call.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields
@@ -29,7 +31,7 @@ from vssl.records.atomic import atomic, writable
 from vssl.records.hashes import hash_of
 from vssl.video.decode import Reader, Verdict, Video, VideoError
 
-VERSION = 1
+VERSION = 2
 FIRST_READ = 32  # frames decoded at a time while preparing, until their size is known
 READ_BYTES = 2**27  # and from then on
 PROJECT_FROM = 100  # videos seen before the size of the whole set is projected from them
@@ -42,6 +44,7 @@ class _Index:
 
     path, verdict, reason: (N,) text; a verdict says why the file, or some frames of it, cannot be had.
     height, width: (N,) pixels; 0 where no frame can be had. offset: (N + 1,) bytes. first: (N + 1,) places in `times`.
+    check: (N,) CRC-32 of the bytes of each video.
     times: (F,) seconds. row: (F,) place of the frame among the stored frames of its video, -1 if it is not stored.
     """
 
@@ -51,6 +54,7 @@ class _Index:
     height: NDArray[np.int64]
     width: NDArray[np.int64]
     offset: NDArray[np.int64]
+    check: NDArray[np.uint32]
     first: NDArray[np.int64]
     times: NDArray[np.float64]
     row: NDArray[np.int64]
@@ -88,7 +92,13 @@ class PreparedReader:
         height, width = int(index.height[i]), int(index.width[i])
         if error is not None and height == 0:
             raise error
-        frames = self._bytes[index.offset[i] : index.offset[i + 1]].reshape(-1, height, width, 3)
+        stored = self._bytes[index.offset[i] : index.offset[i + 1]]
+        if zlib.crc32(stored.data) != index.check[i]:
+            raise WorkError(
+                f"{self._index_file.with_suffix('.bin')} is damaged: the frames of {path} have changed",
+                "delete the file and run the same command again",
+            )
+        frames = stored.reshape(-1, height, width, 3)
         part = slice(index.first[i], index.first[i + 1])
         return _PreparedVideo(path, index.times[part], frames, index.row[part], error)
 
@@ -198,11 +208,12 @@ def _build(paths: Sequence[str], reader: Reader, index_file: Path, max_bytes: in
 
 @dataclass(frozen=True)
 class _Stored:
-    """What became of one video: `rows` as in `_Index`, `shape` (height, width) or zeros, and the first error."""
+    """What became of one video: `rows`, `check` as in `_Index`; `shape` (height, width) or zeros; the first error."""
 
     times: NDArray[np.float64]
     rows: NDArray[np.int64]
     shape: tuple[int, int]
+    check: int
     error: VideoError | None
 
 
@@ -220,6 +231,7 @@ def _write_frames(paths: Sequence[str], reader: Reader, file: BinaryIO, max_byte
         height=np.array([video.shape[0] for video in videos], dtype=np.int64),
         width=np.array([video.shape[1] for video in videos], dtype=np.int64),
         offset=np.array(offset, dtype=np.int64),
+        check=np.array([video.check for video in videos], dtype=np.uint32),
         first=np.cumsum([0, *(len(video.times) for video in videos)], dtype=np.int64),
         times=np.concatenate([np.empty(0), *(video.times for video in videos)]),
         row=np.concatenate([np.empty(0, dtype=np.int64), *(video.rows for video in videos)]),
@@ -238,19 +250,21 @@ def _refuse_large(offset: Sequence[int], total: int, max_bytes: int) -> None:
 def _store(path: str, reader: Reader, file: BinaryIO) -> _Stored:
     """Appends all frames that can be decoded to `file`."""
     problems: list[VideoError] = []
-    shape, count = (0, 0), 0
+    shape, count, check = (0, 0), 0, 0
     try:
         with reader.open(path) as video:
             times = video.times.copy()
             rows = np.full(len(times), -1, dtype=np.int64)
             for low, frames in _pieces(video, problems):
-                file.write(np.ascontiguousarray(frames).data)
+                data = np.ascontiguousarray(frames).data
+                file.write(data)
+                check = zlib.crc32(data, check)
                 rows[low : low + len(frames)] = np.arange(count, count + len(frames))
                 count += len(frames)
                 shape = frames.shape[1:3]
     except VideoError as error:
-        return _Stored(np.empty(0), np.empty(0, dtype=np.int64), (0, 0), error)
-    return _Stored(times, rows, shape, problems[0] if problems else None)
+        return _Stored(np.empty(0), np.empty(0, dtype=np.int64), (0, 0), 0, error)
+    return _Stored(times, rows, shape, check, problems[0] if problems else None)
 
 
 def _pieces(video: Video, problems: list[VideoError]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -1,0 +1,118 @@
+"""`vssl data check`: which videos can be read in full, and what is wrong with the others."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vssl.cli.arguments import Arguments
+from vssl.cli.command import Command, Key
+from vssl.config.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from vssl.video.check_all import CheckSettings
+
+OUT, ROOT = "out", "data.root"
+SETTINGS, LIMITS = "vssl.video.check_all.CheckSettings", "vssl.video.errors.Limits"
+
+
+def run(arguments: Arguments) -> int:
+    if not arguments.first:
+        raise UserError("data check needs a FOLDER or a MANIFEST", "for example: vssl data check clips")
+    settings = _settings(arguments.overrides)
+    from rich.console import Console
+
+    from vssl.evaluation.progress import track
+    from vssl.records.atomic import writable
+    from vssl.video.check_all import check_all
+    from vssl.video.check_list import files_to_check
+    from vssl.video.check_report import printable, summary, write_findings
+
+    root = arguments.own_paths.get(ROOT)
+    files = files_to_check(Path(arguments.first), None if root is None else Path(root))
+    out = Path(arguments.own_paths.get(OUT, "check.csv"))
+    _refuse_to_overwrite(out, [arguments.first, *files.values()])
+    writable(out.parent, keep=False)
+    names = {path: name for name, path in files.items()}
+    with closing(check_all(list(names), settings)) as found:
+        findings = [replace(one, path=names[one.path]) for one in track(found, len(names), "checking videos")]
+    findings.sort(key=lambda finding: finding.path)
+    writable(out.parent)
+    write_findings(findings, out)
+    Console(highlight=False, soft_wrap=True).print(summary(findings))
+    print(printable(str(out)))
+    return 0 if all(finding.verdict == "ok" for finding in findings) else 1
+
+
+def _settings(words: Iterable[str]) -> "CheckSettings":
+    from vssl.config.problems import refuse_if_any
+    from vssl.config.schema import schema_of
+    from vssl.config.values import Binder
+    from vssl.video.check_all import CheckSettings
+    from vssl.video.errors import Limits
+
+    binder = Binder()
+    given: dict[type, dict[str, Any]] = {CheckSettings: {}, Limits: {}}
+    for word in words:
+        key, _, text = word.partition("=")
+        cls: type = Limits if key.startswith("limits.") else CheckSettings
+        name = key.rpartition(".")[2]
+        given[cls][name] = binder.value(_number(text), schema_of(cls).arguments[name].annotation, key).plain()
+    refuse_if_any(binder.problems)
+    try:
+        return CheckSettings(**given[CheckSettings], limits=Limits(**given[Limits]))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _number(text: str) -> float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _refuse_to_overwrite(out: Path, inputs: Sequence[str]) -> None:
+    if out.is_dir():
+        raise UserError(f"out: {out} is a folder", f"give the file to write: out={out / 'check.csv'}")
+    if out.exists() and any(os.path.exists(path) and os.path.samefile(path, out) for path in inputs):
+        raise UserError(f"out: {out} is one of the files to be checked; give another name")
+
+
+COMMAND = Command(
+    name="data check",
+    summary="decode every video once: which are whole, what is wrong with the others",
+    description=(
+        "Decodes every frame of every video below FOLDER (to any depth, by suffix), or of those that a MANIFEST names "
+        "(paths start from data.root=, else from its own folder), in worker processes that a broken or hostile file "
+        "cannot hurt. Writes out= (check.csv) with path, verdict, frames, width, height, fps, duration_s and reason, a "
+        "row a file; its paths start at FOLDER or root. Verdicts: ok; damaged (some frames decode, others do not); "
+        "unreadable; empty; no_video; too_large; too_slow. Exit code 0 if all files are ok, 1 if some are not, 2 if "
+        "the request is wrong (then nothing is written)."
+    ),
+    examples=(
+        "vssl data check clips",
+        "vssl data check lists/clips.csv data.root=clips out=lists/check.csv",
+        "vssl data check clips workers=4 timeout_s=600 limits.seconds=3600",
+    ),
+    run=run,
+    first="FOLDER|MANIFEST",
+    paths=(OUT, ROOT),
+    keys=(
+        Key("workers", "files decoded at a time; one a core unless you say otherwise", SETTINGS),
+        Key("timeout_s", "a file that takes longer is too_slow", SETTINGS),
+        Key("memory_bytes", "what decoding a file may take; one that needs more is too_large", SETTINGS),
+        Key("limits.pixels", "largest frame; above it too_large, as for the next three", LIMITS),
+        Key("limits.frames", "most frames of a file", LIMITS),
+        Key("limits.seconds", "longest span from the first frame to the last", LIMITS),
+        Key("limits.output_bytes", "largest array of RGB frames that training may ask for; one frame must fit", LIMITS),
+        Key(
+            "limits.decoded_pixels", "most pixels to decode for one frame, from its keyframe on; else too_slow", LIMITS
+        ),
+    ),
+    configured=False,
+)

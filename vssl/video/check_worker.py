@@ -1,0 +1,44 @@
+"""The process in which files are decoded, so that one that hangs or crashes the decoder takes nothing else with it.
+
+Started by `check_all` as `python -P -m vssl.video.check_worker DESCRIPTOR`; it ends when the other end of that pipe is
+closed, so that it does not outlive its parent.
+"""
+
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+# FFmpeg, numpy and PyAV are loaded here, before the bound on memory is set: it is for what a file takes beyond them.
+from vssl.video import check  # noqa: F401
+
+READY = None  # the first message; the others are findings
+
+
+def main() -> None:
+    with Connection(int(sys.argv[1])) as parent, suppress(EOFError, BrokenPipeError):
+        limits, look, alarm_s, memory_bytes = parent.recv()
+        _bound_memory(memory_bytes)
+        parent.send(READY)
+        while True:
+            path = parent.recv()
+            signal.setitimer(signal.ITIMER_REAL, alarm_s)  # its default action ends the process, whatever it is in
+            finding = look(path, limits)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            parent.send(finding)
+
+
+def _bound_memory(more_bytes: int) -> None:
+    """Address space, since FFmpeg's allocations show up there at once; the resident size could only be watched."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        taken = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    most = taken + more_bytes
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is told in the list; its image helps nobody
+
+
+if __name__ == "__main__":
+    main()
