@@ -1,7 +1,7 @@
 """Frozen features of a list of videos: computed once for all labels and protocols, then read from the cache."""
 
-import signal
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from vssl.evaluation.feature_cache import read_features, write_features
 from vssl.evaluation.freeze import frozen, weights_hash
 from vssl.evaluation.progress import track
 from vssl.evaluation.protocol import Task
+from vssl.evaluation.shards import in_parts
+from vssl.records.atomic import writable
 from vssl.records.hashes import hash_of
 from vssl.video.augment import apply, draw
 from vssl.video.clips import ClipBatch, ClipDataset
@@ -21,6 +23,7 @@ from vssl.video.digests import ClipDigest
 from vssl.video.lists import Samples, list_content_hash
 from vssl.video.unreadable import CheckedClips, Unreadable, collate_checked, readable
 from vssl.video.views import View, evaluation_views
+from vssl.video.workers import worker_start
 
 VERSION = 1  # goes up when the same encoder and clips would give other features
 
@@ -75,18 +78,34 @@ def features(encoder: Backbone, samples: Samples, task: Task) -> Features:
     The encoder ends as it came: weights, buffers and the mode of every part. It is moved to `task.device`.
 
     Raises:
+        UserError: the cache cannot be written to.
         WorkError: a video cannot be read, or features are not finite.
         RuntimeError: the encoder changed while it was read.
     """
     path = task.cache / f"{_key(encoder, samples, task)}.safetensors"
     if (kept := read_features(path)) is not None:
         return Features(*kept)
-    with frozen(encoder.to(task.device)):
-        values, inputs = _extract(encoder, samples, task)
+    writable(path.parent)  # asked before the work, which would be lost
+    found = extract(encoder, samples, task)
+    write_features(path, found.values, found.inputs)
+    return found
+
+
+def extract(encoder: Backbone, samples: Samples, task: Task, silent: bool = False) -> Features:
+    """As `features`, without the cache.
+
+    Args:
+        silent: no progress is shown (where another bar is on the screen).
+    """
+    read = partial(_read, silent=silent)
+    parts = in_parts(read, encoder, samples, task) if task.devices > 1 else [read(encoder, samples, task)]
+    values, digests, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert len(values) == len(samples), "every video counts once"
+    digest = ClipDigest(_view(task).settings_hash())
+    digest.update(digests, rows)
     if bad := int((~np.isfinite(values).all(axis=1)).sum()):
         raise WorkError(f"the encoder's features of {bad} of {len(samples)} videos are not finite numbers")
-    write_features(path, values, inputs)
-    return Features(values, inputs)
+    return Features(values, digest.hex())
 
 
 def _key(encoder: Backbone, samples: Samples, task: Task) -> str:
@@ -110,22 +129,29 @@ def _view(task: Task) -> View:
     return view
 
 
-def _extract(encoder: Backbone, samples: Samples, task: Task) -> tuple[NDArray[np.float32], str]:
+def _read(
+    encoder: Backbone, samples: Samples, task: Task, silent: bool
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
+    """Features, digests (N, 32) and augmentation parameters (N, k), a row a video."""
     view = _view(task)
-    digest = ClipDigest(view.settings_hash())
     loader = _loader(samples, task)
-    rows = [torch.zeros(0, encoder.embed_dim)]  # the list may be empty
-    for loaded in track(loader, len(loader), f"features of {len(samples)} videos"):
-        batch = readable(loaded)
-        drawn = draw(batch["key"], 0, view.augment, False)
-        digest.update(batch["digest"]["clip"].numpy(), drawn.rows())
-        clip = apply(batch["views"]["clip"].to(task.device, non_blocking=True), drawn)
-        with torch.autocast(torch.device(task.device).type, torch.bfloat16, enabled=task.precision == "bf16"):
-            summary = encoder(clip)
-        rows.append(summary.float().cpu())
-    values = torch.cat(rows).numpy()
-    assert len(values) == len(samples) == digest.samples, "every video counts once"
-    return values, digest.hex()
+    batches = loader if silent else track(loader, len(loader), f"features of {len(samples)} videos")
+    values, digests, rows = [np.zeros((0, encoder.embed_dim), np.float32)], [np.zeros((0, 32), np.uint8)], []
+    with frozen(encoder.to(task.device)):
+        for loaded in batches:
+            batch = readable(loaded)
+            drawn = draw(batch["key"], 0, view.augment, False)
+            clip = apply(batch["views"]["clip"].to(task.device, non_blocking=True), drawn)
+            with torch.autocast(torch.device(task.device).type, torch.bfloat16, enabled=task.precision == "bf16"):
+                summary = encoder(clip)
+            values.append(summary.float().cpu().numpy())
+            digests.append(batch["digest"]["clip"].numpy())
+            rows.append(drawn.rows())
+    # The list, or this process's part of it, may be empty.
+    parameters = (
+        np.concatenate(rows) if rows else draw(torch.zeros(0, dtype=torch.int64), 0, view.augment, False).rows()
+    )
+    return np.concatenate(values), np.concatenate(digests), parameters
 
 
 def _loader(samples: Samples, task: Task) -> DataLoader[ClipBatch | Unreadable]:
@@ -140,14 +166,7 @@ def _loader(samples: Samples, task: Task) -> DataLoader[ClipBatch | Unreadable]:
         num_workers=task.workers,
         # Forked workers deadlock where torch's threads have been busy.
         multiprocessing_context="forkserver" if task.workers else None,
-        worker_init_fn=_quiet_worker if task.workers else None,
+        worker_init_fn=worker_start() if task.workers else None,
         pin_memory=torch.device(task.device).type == "cuda",
         generator=torch.Generator(),
     )
-
-
-def _quiet_worker(_: int) -> None:
-    """A signal to the process group ends the evaluation through its main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)

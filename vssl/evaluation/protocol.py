@@ -32,6 +32,7 @@ class Task:
         cache: folder of features of this backbone's settings; weights, lists and clips are told apart within it.
         workers: loader processes; they change no number.
         batch_size: clips in one forward pass of the encoder.
+        devices: processes that read the videos, each a part of the list, a GPU each where `device` is one.
         seed: of a probe's own randomness.
         select_rule: how `select` was divided from the training list, in words.
     """
@@ -48,6 +49,7 @@ class Task:
     workers: int = 0
     batch_size: int = 64
     device: str = "cpu"
+    devices: int = 1
     precision: Precision = "fp32"
     seed: int = 0
     select_rule: str = "given"

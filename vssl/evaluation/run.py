@@ -1,5 +1,6 @@
 """One encoder under several protocols and labels: what is missing is done, each leaves a record and its predictions."""
 
+import contextlib
 import datetime
 import time
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,12 @@ from vssl.datamodule import VideoDataModule
 from vssl.evaluation.encoders import MEAN_FRAME, Checkpoint, load_encoder, mean_frame_node
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.evaluation.settings import Evaluation
-from vssl.records.atomic import atomic, writable
+from vssl.records.atomic import atomic, remove_leftovers, writable
 from vssl.records.environment import environment
 from vssl.records.folders import baseline_folder, cache_dir, eval_folder
 from vssl.records.hashes import PARTS, hash_of, part_hashes
-from vssl.records.record import Record, read_record, write_record
+from vssl.records.locks import waiting_lock
+from vssl.records.record import NoRecord, Record, read_record, write_record
 from vssl.training.settings import Run
 from vssl.video.lists import select_split
 from vssl.video.views import Clip
@@ -71,6 +73,8 @@ def evaluate(
 ) -> list[Path]:
     """Runs every protocol of `bound["eval"]` on every label; what has a finished record already is left as it is.
 
+    Another process that makes the same evaluation is waited for, and its record taken.
+
     Args:
         bound: bound configuration; its data, clip and backbone are what the encoder is read with.
         choices: {group: choice}, for the names in records.
@@ -95,13 +99,14 @@ def evaluate(
     missing = [job for job in jobs if not _is_done(job.folder)]
     for job in missing:
         job.protocol.check(job.task)
-    writable(subject.folder)
+    if missing:
+        writable(subject.folder)
     if subject.who["kind"] != "run" and not _is_done(subject.folder):
+        writable(subject.folder)
         write_record(subject.folder, _encoder_record(subject))
-    for job in missing:
-        _carry_out(job, subject, console)
-    if len(missing) < len(jobs):
-        there = f"{len(jobs) - len(missing)} of {len(jobs)} evaluations were there already"
+    made = sum(_carry_out(job, subject, console) for job in missing)
+    if made < len(jobs):
+        there = f"{len(jobs) - made} of {len(jobs)} evaluations were there already"
         _say(console, f"{subject.who['name']}: {there}")
     return [job.folder for job in jobs]
 
@@ -139,6 +144,7 @@ def _tasks(
     if len(samples) < 2:
         raise UserError(f"the data set has {len(samples)} training videos; at least two are needed")
     train, select, rule = select_split(samples)
+    devices = run.device_count("auto")
     return [
         Task(
             train=samples.take(train),
@@ -150,9 +156,10 @@ def _tasks(
             flip_safe=datamodule.flip_safe,
             reader=datamodule.reader,
             cache=cache_dir() / "features" / subject.hashes["backbone"][:16],
-            workers=run.worker_count(datamodule.decoder),
+            workers=run.worker_count(datamodule.decoder, devices),
             batch_size=evaluation.batch_size,
             device=_device(run.device),
+            devices=devices,
             precision=evaluation.precision,
             seed=subject.seed,
             select_rule=rule,
@@ -173,24 +180,36 @@ def _job(name: str, bound: dict[str, Any], evaluation: Evaluation, task: Task, s
 
 
 def _is_done(folder: Path) -> bool:
-    """Whether a finished record lies there; one that cannot be read is made again."""
+    """Whether a finished record lies there; one that is not whole is made again, one of a newer vssl is not touched."""
     try:
         return bool(read_record(folder)["status"] == "done")
-    except UserError:
+    except NoRecord:
         return False
 
 
-def _carry_out(job: Job, subject: Subject, console: Console) -> None:
+def _carry_out(job: Job, subject: Subject, console: Console) -> bool:
+    """Whether it was made here; another process may have been at it already."""
     writable(job.folder)
+    with waiting_lock(job.folder, lambda text: _say(console, text)):
+        if _is_done(job.folder):
+            return False
+        remove_leftovers(job.folder)
+        _make(job, subject, console)
+    return True
+
+
+def _make(job: Job, subject: Subject, console: Console) -> None:
     started, begun = _now(), time.perf_counter()
     record = {**_first_record(job, subject), "started": started}
     try:
         results = job.protocol.run(subject.encoder, job.task, job.folder)
+        seconds = time.perf_counter() - begun
+        _write_predictions(job.folder / PREDICTIONS, results.predictions)
     except (WorkError, RuntimeError, OSError) as error:
-        write_record(job.folder, {**record, "status": "failed", "error": _first_line(error), "finished": _now()})
+        # On a full disk this fails as well, and what failed first is what has to be told.
+        with contextlib.suppress(WorkError):
+            write_record(job.folder, {**record, "status": "failed", "error": _first_line(error), "finished": _now()})
         raise
-    seconds = time.perf_counter() - begun
-    _write_predictions(job.folder / PREDICTIONS, results.predictions)
     write_record(
         job.folder,
         {

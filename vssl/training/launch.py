@@ -23,7 +23,7 @@ from vssl import _torchvision  # noqa: F401  (before Lightning)
 import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from vssl.config.errors import UserError, WorkError
+from vssl.config.errors import WorkError
 
 NATURAL_END_S = 10.0  # from a rank's death until the others have stumbled over it by themselves
 FORCED_END_S = 30.0  # after which rank 0 is ended: a GPU's collective may wait for ever
@@ -108,7 +108,7 @@ class Ranks:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         dead: WorkError | None = None
-        if isinstance(error, Exception) and not isinstance(error, UserError):
+        if error is not None and _is_lost_connection(error):
             dead = self._find_dead(NATURAL_END_S)
         self._end(patience_s=0.0 if error else NATURAL_END_S)
         if dead is not None:
@@ -160,6 +160,11 @@ class Ranks:
             dist.destroy_process_group()
             for name in ("MASTER_ADDR", "MASTER_PORT"):
                 os.environ.pop(name, None)
+
+
+def _is_lost_connection(error: BaseException) -> bool:
+    """What rank 0 sees of another rank's death; gloo's errors have no type of their own."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def _free_port() -> int:

@@ -3,6 +3,8 @@
 import copy
 import os
 import signal
+import time
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +53,9 @@ class Faulty(SimSiam):
         terms = super().losses(views, batch)
         if self.progress.step != self.at or self.global_rank != self.rank or os.environ.get("HEALED"):
             return terms
+        Path("fault_at").write_text(str(time.time()))
         if self.fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "raised":
             raise RuntimeError("the moon is in the way")
-        return {**terms, "loss": terms["loss"] * float("nan")}
+        return {**terms, "loss": terms["loss"] + float("inf")}
