@@ -53,6 +53,7 @@ def test_two_ranks_of_4_train_videomae_as_one_process_of_8(tiny: list[str]) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_simsiam_on_two_ranks_is_one_process_with_two_forwards_of_4(tiny: list[str]) -> None:
     words = [*tiny, *FAST, "method=simsiam"]
     parts, two = run([*words, "train.accumulate=2", "run.name=parts"]), run([*words, *TWO, "run.name=two"])
@@ -64,6 +65,7 @@ def test_simsiam_on_two_ranks_is_one_process_with_two_forwards_of_4(tiny: list[s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_ranks_with_accumulation_workers_and_a_resume(tiny: list[str]) -> None:
     words = ["pretrain", *tiny, *FAST, *TWO, "method=momentum", "train.accumulate=2", "run.workers=1"]
     words += ["data.decoder=pyav", "run.save_steps=1"]
@@ -80,6 +82,7 @@ def test_two_ranks_with_accumulation_workers_and_a_resume(tiny: list[str]) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("fault", "rank", "says"),
     [
@@ -103,6 +106,7 @@ def test_a_rank_that_dies_ends_the_others_with_its_error(tiny: list[str], fault:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 @pytest.mark.parametrize("to_the_group", [False, True])
 def test_a_signal_ends_all_ranks(tiny: list[str], number: signal.Signals, code: int, to_the_group: bool) -> None:

@@ -9,9 +9,10 @@ def run(arguments: Arguments) -> int:
     composed, bound = bound_configuration(arguments, needed=("method", "backbone", "data"))
     if DRY_RUN in arguments.flags:
         return dry_run("pretrain", composed)
+    from vssl.evaluation.online import online_probe
     from vssl.training.run import pretrain
 
-    print(pretrain(composed, bound))
+    print(pretrain(composed, bound, probe=online_probe))
     return 0
 
 

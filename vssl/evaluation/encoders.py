@@ -1,6 +1,7 @@
 """Where an encoder comes from: a run folder, a file of weights, an untrained backbone, or the mean frame."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -11,12 +12,13 @@ from vssl.backbones.base import Backbone
 from vssl.config.bind import construct
 from vssl.config.compose import Composed
 from vssl.config.errors import UserError, nearest
-from vssl.config.folders import read_yaml
 from vssl.evaluation.freeze import weights_hash
 from vssl.method import Method
+from vssl.records.folders import RECORD
 from vssl.records.record import Record, read_record
+from vssl.records.run_config import CONFIG, read_config
 from vssl.training.build import assemble
-from vssl.training.run import BACKBONE, CONFIG, LAST
+from vssl.training.run import BACKBONE, LAST
 
 Checkpoint = Literal["final", "last"]
 
@@ -49,7 +51,7 @@ def load_encoder(spec: str, bound: dict[str, Any], checkpoint: Checkpoint = "fin
         return _of_run(path, bound, checkpoint)
     if path.is_file():
         encoder = untrained(bound)
-        fill(encoder, _read_weights(path), path)
+        fill(encoder, _read_weights(path, "copy it again from where it came from"), path)
         return encoder, _identity(path.stem, "file", path.stem, encoder)
     raise UserError(f"encoder={spec}: there is no such folder or file{_nearest_encoder(path)}", _KINDS)
 
@@ -75,7 +77,7 @@ def run_config(folder: Path) -> dict[str, Any]:
     """The bound configuration of a run, as its folder keeps it."""
     if not (folder / CONFIG).is_file():
         raise UserError(f"{folder} holds no run: there is no {CONFIG} in it", _KINDS)
-    return read_yaml(folder / CONFIG)
+    return read_config(folder)
 
 
 def untrained(bound: dict[str, Any]) -> Backbone:
@@ -126,7 +128,7 @@ def _of_run(folder: Path, bound: dict[str, Any], checkpoint: Checkpoint) -> tupl
             "give its pretrain command again to finish it, or checkpoint=last to read what there is",
         )
     encoder = untrained(bound)
-    fill(encoder, _read_weights(folder / BACKBONE), folder / BACKBONE)
+    fill(encoder, _read_weights(folder / BACKBONE, _made_again(folder)), folder / BACKBONE)
     return encoder, _identity(who["name"], "run", who["method"], encoder)
 
 
@@ -138,17 +140,29 @@ def _last_method(folder: Path, bound: dict[str, Any], record: Record) -> Method:
     threads = torch.get_num_threads()
     method = assemble(Composed(bound, record["identity"]), bound).method
     torch.set_num_threads(threads)  # assembling sets those of the run
-    method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    try:
+        method.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    except (RuntimeError, OSError, EOFError, KeyError, TypeError, UnpicklingError) as error:
+        raise UserError(
+            f"{path} is no whole checkpoint of this run: {(str(error).splitlines() or [type(error).__name__])[0]}",
+            "it was damaged by something other than vssl, which writes whole files only; without a copy of it, delete "
+            "it and give the run's pretrain command again, which then begins anew",
+        ) from error
     return method
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path, hint: str) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file, although its run is finished") from None
+        raise UserError(f"{path}: there is no such file, although its run is finished", hint) from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no whole file of weights (safetensors): {error}") from error
+        raise UserError(f"{path} is no whole file of weights (safetensors): {error}", hint) from error
+
+
+def _made_again(folder: Path) -> str:
+    """What to do about the weights of a finished run that are damaged or gone."""
+    return f"delete {folder / RECORD} and give the run's pretrain command again: {LAST} holds the same weights"
 
 
 def _identity(name: str, kind: str, method: str, encoder: Backbone) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from vssl.records.atomic import atomic, writable
+from vssl.records.atomic import remove_leftovers, writable, write_bytes
+
+ABANDONED_S = 86400.0  # no lock here: a temporary file of this age is nobody's any more
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ def write_features(path: Path, values: NDArray[np.float32], inputs: str) -> None
         WorkError: the disk is full.
     """
     writable(path.parent)
-    with atomic(path) as temporary:
-        save_file({"features": values}, temporary, {"inputs": inputs, "sha256": _checksum(values, inputs)})
+    remove_leftovers(path.parent, ABANDONED_S)
+    write_bytes(path, save({"features": values}, {"inputs": inputs, "sha256": _checksum(values, inputs)}))
 
 
 def _checksum(values: NDArray[np.float32], inputs: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
+from vssl.evaluation.online import online_probe
 from vssl.evaluation.run import evaluate
 from vssl.records.atomic import writable
+from vssl.records.locks import POLL_S, Busy
 from vssl.report.files import write_all
 from vssl.report.table import comparison
 from vssl.sweeps.plan import Plan, Trial, plan
@@ -26,6 +28,8 @@ def bench(
 ) -> int:
     """Carry out `bench=name`; what is finished is kept, what is missing is made, the table shows all of it.
 
+    Any number of processes may do so on one folder: each trial is made once, and each process ends with the table.
+
     Returns:
         0, or 1 where a trial failed (the table lists it with its error; the others are finished nevertheless).
     Raises:
@@ -39,12 +43,8 @@ def bench(
     places = [_checked_place(trial, folder) for trial in todo.trials]
     writable(folder)
     state = PlanState(folder)
-    shown: list[Path] = []
-    failed = 0
-    for number, (trial, place) in enumerate(zip(todo.trials, places, strict=True), 1):
-        console.rule(f"{name}: {number} of {len(todo.trials)}: {trial.name}", style="dim")
-        failed += not _carry_out(trial, state, folder, console)
-        shown.append(place)  # a failed one is listed with its error
+    failed = _carry_out_all(name, todo, state, folder, console)
+    shown = list(places)  # a failed one is listed with its error
     for encoder, trial in _baselines(todo):
         console.rule(f"{name}: {encoder}, seed {trial.bound['seed']}", style="dim")
         shown += _evaluate(trial, encoder, folder, console)
@@ -63,14 +63,49 @@ def _checked_place(trial: Trial, folder: Path) -> Path:
     return study.folder
 
 
-def _carry_out(trial: Trial, state: PlanState, folder: Path, console: Console) -> bool:
-    """Pretrain and evaluate one trial; a failure is written down and does not stop the others."""
+def _carry_out_all(name: str, todo: Plan, state: PlanState, folder: Path, console: Console) -> int:
+    """How many trials failed. What another process works on is put off: in the end it is there, or its turn comes."""
+    failed = 0
+    waiting = list(enumerate(todo.trials, 1))
+    told: set[str] = set()
+    while waiting:
+        busy = []
+        for number, trial in waiting:
+            title = f"{name}: {number} of {len(todo.trials)}: {trial.name}"
+            try:
+                failed += not _carry_out(trial, title, trial.id in told, state, folder, console)
+            except Busy as error:
+                busy.append((number, trial))
+                if trial.id not in told:
+                    first = str(error).splitlines()[0]
+                    console.print(f"{trial.name} is put off: {first}", highlight=False, soft_wrap=True)
+                told.add(trial.id)
+        if len(busy) == len(waiting):
+            time.sleep(POLL_S)
+        waiting = busy
+    return failed
+
+
+def _carry_out(trial: Trial, title: str, after_another: bool, state: PlanState, folder: Path, console: Console) -> bool:
+    """Pretrain and evaluate one trial; a failure is written down and does not stop the others.
+
+    Args:
+        after_another: another process had it: where it failed there, it is not tried a second time.
+    Raises:
+        Busy: another process works on it.
+    """
     with state.claim(trial.id):
+        if after_another and (known := state.read(trial.id)) is not None and known.status == "failed":
+            return False
+        console.rule(title, style="dim")
         bound = _placed(trial.bound, folder)
         state.write(trial.id, TrialState(trial.name, "running"))
         try:
-            run = pretrain(trial.composed, bound, console)
+            run = pretrain(trial.composed, bound, console, online_probe)
             _evaluate(trial, str(run), folder, console)
+        except Busy:
+            state.write(trial.id, TrialState(trial.name, "waiting"))
+            raise
         except Exception as error:  # noqa: BLE001  (a fault in one method must not cost the others their turn)
             first = (str(error) or type(error).__name__).splitlines()[0]
             console.print(f"error: {trial.name}: {error}", style="red", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from vssl.records.atomic import write_json
+from vssl.records.atomic import remove_leftovers, write_json
 from vssl.records.locks import FolderLock
 
 Status = Literal["waiting", "running", "done", "failed"]
@@ -30,8 +30,11 @@ class PlanState:
         self.folder = folder / "trials"
 
     def read(self, trial_id: str) -> TrialState | None:
-        path = self.folder / trial_id / "trial.json"
-        return TrialState(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+        """None where nothing is written, or nothing whole: then the trial's run tells what there is of it."""
+        try:
+            return TrialState(**json.loads((self.folder / trial_id / "trial.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def write(self, trial_id: str, state: TrialState) -> None:
         (self.folder / trial_id).mkdir(parents=True, exist_ok=True)
@@ -42,9 +45,10 @@ class PlanState:
         """Hold a trial; a second planner is refused while this process lives, and takes over when it is gone.
 
         Raises:
-            UserError: another live process holds it.
+            Busy: another live process holds it.
         """
         folder = self.folder / trial_id
         folder.mkdir(parents=True, exist_ok=True)
         with FolderLock(folder):
+            remove_leftovers(folder)
             yield

@@ -10,6 +10,7 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,13 +60,24 @@ class StepCallback(pl.Callback):
         return True
 
 
+class Probe(StepCallback):
+    """Measures the encoder now and then, on rank 0 alone; its `seconds` are not the training's."""
+
+    seconds = 0.0
+
+    def row(self) -> dict[str, float | str]:
+        """For `metrics.csv`: the same keys at every step of a run."""
+        raise NotImplementedError(f"{type(self).__name__} must define row()")
+
+
 class Meter(StepCallback):
     """Wall time of the whole training over all its starts, the share of it spent waiting for clips, and at the end the
     peak memory of all ranks together."""
 
-    def __init__(self, datamodule: VideoDataModule) -> None:
+    def __init__(self, datamodule: VideoDataModule, probe: Probe | None = None) -> None:
         super().__init__()
-        self.datamodule = datamodule
+        self.datamodule, self.probe = datamodule, probe
+        self._probed = 0.0
         self.seconds = 0.0
         self.waited = 0.0
         self.peak_bytes = 0
@@ -74,9 +86,13 @@ class Meter(StepCallback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._mark = time.perf_counter()
+        self._probed = self.probe.seconds if self.probe else 0.0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         now = time.perf_counter()
+        if self.probe:
+            self._mark += self.probe.seconds - self._probed
+            self._probed = self.probe.seconds
         self.waited += max(0.0, self.datamodule.fetched_at - self._mark)
         self.seconds += now - self._mark
         self._mark = now
@@ -99,11 +115,22 @@ class Curves(StepCallback):
     """`metrics.csv`: one row an optimiser step, appended by whole lines, cut back to the checkpoint on resume.
 
     Lightning's CSV logger deletes an existing file when it starts, and would lose the curve before a resume.
+
+    Args:
+        rows: further columns, the same at every step.
     """
 
-    def __init__(self, path: Path, datamodule: VideoDataModule, meter: Meter, batch_size: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        datamodule: VideoDataModule,
+        meter: Meter,
+        batch_size: int,
+        rows: Sequence[Callable[[], dict[str, float | str]]] = (),
+    ) -> None:
         super().__init__()
         self.path, self.datamodule, self.meter, self.batch_size = path, datamodule, meter, batch_size
+        self.rows = rows
         self.row: dict[str, Any] = {}
         self._sums: dict[str, float] = {}
         self._parts = 0
@@ -137,6 +164,7 @@ class Curves(StepCallback):
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(self.meter.seconds, 3),
             "wait_share": round(self.meter.wait_share, 4),
+            **{key: value for row in self.rows for key, value in row().items()},
             **digests,
         }
         if self._file is None:
@@ -185,6 +213,17 @@ def _step_of(line: str, header: str) -> int | None:
     first, _, _ = line.partition(",")
     is_whole = line.endswith("\n") and line.count(",") == header.count(",")
     return int(first) if is_whole and first.isascii() and first.isdigit() else None
+
+
+class Announce(pl.Callback):
+    """Says what `found` has to tell after a micro-batch, on rank 0."""
+
+    def __init__(self, found: Callable[[], str | None], say: Callable[[str], None]) -> None:
+        self.found, self.say = found, say
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if (text := self.found()) and trainer.is_global_zero:
+            self.say(text)
 
 
 class Checkpoints(StepCallback):

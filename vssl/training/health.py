@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vssl.method import Method
+from vssl.ranks import gather
 from vssl.training.callbacks import StepCallback
 
 ROWS = 256  # clips of one measurement at most: their spectrum costs some 60 ms on one core
@@ -82,7 +83,7 @@ class Health(StepCallback):
     never judged by themselves. A later measurement that is good again ends the collapse.
 
     Where a method gives no features, or a forward pass has fewer than `FEWEST` clips, nothing is judged; the loss's
-    distance from chance is known all the same. Features are those of this rank.
+    distance from chance is known all the same. Features are those of all ranks.
 
     Args:
         every: optimiser steps from one measurement to the next.
@@ -158,10 +159,11 @@ class Health(StepCallback):
             self._features.append(terms["features"].float())
 
     def _measure(self, step: int, chance: float | None) -> None:
-        loss = float(torch.stack(self._losses).mean())
+        ranks = gather((float(torch.stack(self._losses).mean()), [part.cpu() for part in self._features]))
+        loss = sum(theirs for theirs, _ in ranks) / len(ranks)
         self.loss_from_chance = None if chance is None else loss - chance
-        if self._features:
-            features = torch.cat(self._features)[:ROWS]
+        if parts := [part for _, theirs in ranks for part in theirs]:
+            features = torch.cat(parts)[:ROWS]
             self.latest = {"feature_std": feature_std(features), "effective_rank": effective_rank(features)}
             self._row = {key: round(value, 6) for key, value in self.latest.items()}
             if len(features) >= FEWEST:

@@ -24,7 +24,8 @@ from vssl.records.locks import FolderLock
 from vssl.records.record import read_record, write_record
 from vssl.records.run_config import CONFIG, read_config
 from vssl.training.build import Study, assemble
-from vssl.training.callbacks import Checkpoints, Curves, Meter
+from vssl.training.callbacks import Announce, Checkpoints, Curves, Meter, Probe
+from vssl.training.health import Health
 from vssl.training.launch import Place, Ranks
 from vssl.training.memory import reset_peak
 from vssl.training.optimisers import describe_rate
@@ -38,11 +39,18 @@ LAST = "checkpoints/last.ckpt"
 _MAY_DIFFER = ("run", "logger", "eval", "bench", "data.prepared_gb", "data.max_bad_fraction")
 
 
-def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None = None) -> Path:
+def pretrain(
+    composed: Composed,
+    bound: dict[str, Any],
+    console: Console | None = None,
+    probe: Callable[[Study], Probe] | None = None,
+) -> Path:
     """Train one method; returns the run's folder.
 
     A finished run is left as it is, an unfinished one goes on from its last checkpoint.
 
+    Args:
+        probe: makes the callback that measures the encoder now and then (`vssl.evaluation.online.online_probe`).
     Raises:
         UserError: the request cannot work, and nothing was written; or the folder holds another configuration, then
             the keys that differ are named.
@@ -63,7 +71,7 @@ def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None 
         record = _first_record(study)
         write_record(folder, record)
         try:
-            _fit(study, folder, record, console)
+            _fit(study, folder, record, console, probe(study) if probe else None)
         except BaseException as error:
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 failed = {"status": "failed", "error": _last_line(error), "finished": _now()}
@@ -72,7 +80,7 @@ def pretrain(composed: Composed, bound: dict[str, Any], console: Console | None 
     return folder
 
 
-def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console) -> None:
+def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, probe: Probe | None) -> None:
     study.prepare()
     _say(study, folder, describe(study), console)
     reset_peak()
@@ -80,7 +88,7 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console) -
     start = _whole_checkpoint(folder / LAST)
     task = {"bound": study.bound, "choices": dict(study.choices), "folder": str(folder), "start": start}
     with Ranks(study.devices, task) as ranks:
-        meter, trainer = _trainer(study, folder, console, ranks.place)
+        meter, health, trainer = _trainer(study, folder, console, ranks.place, probe)
         with _explained():
             trainer.fit(study.method, study.datamodule, ckpt_path=start, weights_only=True)
     if trainer.global_step < study.steps:  # trainer.fast_dev_run
@@ -100,22 +108,40 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console) -
                 "padded": study.datamodule.padded,
                 "replaced": study.datamodule.bad.listed(),
             },
+            "health": {**health.summary(), **(probe.row() if probe else {})},
             "finished": _now(),
         },
     )
-    _say(study, folder, f"finished {study.steps} steps in {meter.seconds:.0f} s", console)
+    _say(study, folder, f"finished {study.steps} steps in {meter.seconds:.0f} s{_told(health, probe)}", console)
     if bad := study.datamodule.bad.found:
         told = study.datamodule.bad.told()
         _say(study, folder, f"{len(bad)} videos could not be read and were replaced by others: {told}", console)
 
 
-def _trainer(study: Study, folder: Path, console: Console, place: Place | None) -> tuple[Meter, pl.Trainer]:
-    """The same callbacks on every rank: some of them gather."""
-    meter = Meter(study.datamodule)
-    curves = Curves(folder / "metrics.csv", study.datamodule, meter, study.train.batch_size)
+def _trainer(
+    study: Study, folder: Path, console: Console, place: Place | None, probe: Probe | None = None
+) -> tuple[Meter, Health, pl.Trainer]:
+    """The same callbacks on every rank, since some of them gather; the probe is rank 0's alone."""
+    meter = Meter(study.datamodule, probe)
+    health = Health(study.run.health_steps)
+    rows = [health.row, *([probe.row] if probe else [])]
+    curves = Curves(folder / "metrics.csv", study.datamodule, meter, study.train.batch_size, rows)
     checkpoints = Checkpoints(folder / LAST, study.run.save_steps, study.choices["method"], curves)
     bar = Bar(study.choices["method"], curves, meter, console)
-    return meter, study.trainer([meter, curves, bar, checkpoints], folder, place)
+    announce = Announce(health.warning, lambda text: _say(study, folder, text, console))
+    watching = [meter, health, *([probe] if probe else []), curves, bar, announce, checkpoints]
+    return meter, health, study.trainer(watching, folder, place)
+
+
+def _told(health: Health, probe: Probe | None) -> str:
+    """What was measured last, for the closing line."""
+    found = health.summary()
+    told = ""
+    if found["effective_rank"] is not None:
+        told += f"; features: effective rank {found['effective_rank']:.1f}, spread {found['feature_std']:.2f} of 1"
+    if probe and isinstance(top1 := probe.row().get("probe_knn"), float):
+        told += f"; online probe {top1:.1%}"
+    return told
 
 
 @contextmanager
@@ -153,7 +179,7 @@ def join(task: Mapping[str, Any], place: Place, ready: Callable[[], object]) -> 
     bound = task["bound"]
     study = assemble(Composed(bound, task["choices"]), bound)
     study.prepare()
-    _, trainer = _trainer(study, Path(task["folder"]), Console(stderr=True), place)
+    _, _, trainer = _trainer(study, Path(task["folder"]), Console(stderr=True), place)
     ready()
     with _explained():
         trainer.fit(study.method, study.datamodule, ckpt_path=task["start"], weights_only=True)

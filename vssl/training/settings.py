@@ -48,6 +48,9 @@ class Run:
         devices: processes that train together, a GPU each where there are GPUs; None: 1, and every GPU of this machine
             with `train.strategy=ddp`.
         save_steps: optimiser steps between checkpoints.
+        health_steps: optimiser steps between two measurements of the features' spread.
+        probe_times: how often in a training kNN on held-back training videos is asked; 0: never.
+        probe_videos: training videos that this takes, at most.
     """
 
     out: str = "runs"
@@ -57,12 +60,16 @@ class Run:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int | None = None
     save_steps: int = 200
+    health_steps: int = 20
+    probe_times: int = 10
+    probe_videos: int = 512
 
     def __post_init__(self) -> None:
-        for key in ("workers", "threads", "devices", "save_steps"):
+        least = {"workers": 0, "threads": 1, "devices": 1, "save_steps": 1, "health_steps": 1, "probe_times": 0}
+        for key, lowest in {**least, "probe_videos": 8}.items():
             value = getattr(self, key)
-            if value is not None and value < (0 if key == "workers" else 1):
-                raise ValueError(f"{key}={value} must be {'0' if key == 'workers' else '1'} or more")
+            if value is not None and value < lowest:
+                raise ValueError(f"{key}={value} must be {lowest} or more")
         if self.name is not None and (not self.name or "/" in self.name or self.name in (".", "..")):
             raise ValueError(f"name={self.name!r} must be the name of one folder; its place is run.out")
 
