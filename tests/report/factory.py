@@ -68,6 +68,8 @@ class Runs:
         stamp: dict[str, Any] | None = None,
         checkpoint: str | None = None,
         padded: int = 0,
+        health: dict[str, Any] | None = None,
+        probe: list[float] | None = None,
         **changes: Any,
     ) -> Path:
         """One run with its evaluations.
@@ -76,6 +78,7 @@ class Runs:
             scores: top-1 of each evaluation.
             view: name of the first view.
             clips: anything but "" makes other digests at equal settings.
+            probe: top-1 of the online probe, evenly spread over the steps.
             changes: `node__key=value` of the bound configuration (`budget={...}` replaces a node).
         """
         bound = changed(
@@ -92,7 +95,12 @@ class Runs:
             (folder / "config.yaml").write_text(yaml.safe_dump(bound))
         if curve:
             rows = [f"{step},{step * BATCH},{digest(settings, clips, seed, step)[:16]}" for step in range(1, steps + 1)]
-            (folder / "metrics.csv").write_text("\n".join([f"step,samples,clips.{view}", *rows]) + "\n")
+            head = f"step,samples,clips.{view}"
+            if probe is not None:
+                at = {steps * place // len(probe): top1 for place, top1 in enumerate(probe, 1)}
+                rows = [f"{row},{at.get(step, '')}" for step, row in enumerate(rows, 1)]
+                head += ",probe_knn"
+            (folder / "metrics.csv").write_text("\n".join([head, *rows]) + "\n")
         done = status == "done"
         position = {
             "name": view,
@@ -114,6 +122,7 @@ class Runs:
                 "clips": {"samples": samples, "positions": [position], "padded": padded, "replaced": []}
                 if done
                 else None,
+                **({"health": health} if health else {}),
                 "environment": {}, "finished": f"2026-01-01T00:00:0{seed}+00:00" if status != "running" else None,
             },
         )  # fmt: skip

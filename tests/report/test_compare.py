@@ -41,6 +41,19 @@ def test_the_table_of_a_bench(tmp_path: Path) -> None:
     assert table.marks == [] and table.troubles == []
 
 
+def test_collapse_is_noted_and_ranked_like_anything_else(runs: Runs) -> None:
+    health = {"feature_std": 0.0123, "effective_rank": 1.08, "loss_from_chance": 0.05, "collapsed": True, "since": 1200}
+    runs.run("videomae", {KNN: 0.5}, health={**health, "collapsed": False, "since": None})
+    runs.run("simsiam", {KNN: 0.9}, health=health)
+    for seed in (0, 1):
+        runs.run("byol", {KNN: 0.4}, seed=seed, health=health if seed else None, budget={"steps": 120})
+    table = comparison(runs.folder)
+    assert titles(table) == ["simsiam [b]", "videomae", "byol [ac]"]
+    seen = "features collapsed since step 1,200: effective rank 1.1, standard deviation 0.012 of 1"
+    assert table.marks[1:] == [("b", seen), ("c", f"seed 1: {seen}")]
+    assert best(table) == {"simsiam [b]"} and row(table, "byol [ac]").differences == [table.marks[0][1]]
+
+
 def test_everything_that_can_differ_is_found_at_once(tmp_path: Path) -> None:
     table = comparison(messy_folder(tmp_path).folder)
     assert titles(table) == [

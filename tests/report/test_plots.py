@@ -100,6 +100,15 @@ def test_the_legend_names_what_is_there(tmp_path: Path, monkeypatch: pytest.Monk
     assert "random encoder" in legend and "does not beat random" in " ".join(legend.split())
 
 
+def test_collapse_is_named_and_not_hatched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(tmp_path / "runs")
+    runs.run("simsiam", {KNN: 0.5}, health={"feature_std": 0.01, "effective_rank": 1.1, "collapsed": True, "since": 40})
+    figure = drawn(comparison(runs.folder), tmp_path / "t.png", monkeypatch)
+    assert any("features collapsed since step 40" in text for text in texts(figure))
+    assert "simsiam$^{a}$  n=1" in texts(figure)
+    assert [patch.get_hatch() for patch in figure.axes[0].patches] == [None]
+
+
 def test_names_are_no_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(tmp_path / "runs")
     names = {"data": r"$\frac$ set", "backbone": "$a_b$"}

@@ -220,6 +220,21 @@ def test_all_ways_show_the_same_numbers(tmp_path: Path) -> None:
             assert entry.text.replace("%", r"\%").replace("–", "--") in latex
 
 
+def test_every_way_says_that_features_collapsed(runs: Runs) -> None:
+    health = {"feature_std": 0.01, "effective_rank": 1.1, "collapsed": True, "since": 40}
+    runs.run("simsiam", {KNN: 0.5}, health=health)
+    runs.run("videomae", {KNN: 0.4})
+    table = comparison(runs.folder)
+    seen = "features collapsed since step 40: effective rank 1.1, standard deviation 0.01 of 1"
+    screen = " ".join(on_screen(table, 100).split())
+    assert "simsiamᵃ" in screen and f"ᵃ {seen}" in screen
+    markdown, latex = table.to_markdown(), table.to_latex()
+    assert body(markdown)[1][0] == "simsiam<sup>a</sup>" and f"- <sup>a</sup> {seen}" in markdown
+    assert r"simsiam\textsuperscript{a}" in latex and rf"\textsuperscript{{a}} {seen}\par" in latex
+    lines = list(csv.DictReader(io.StringIO(table.to_csv())))
+    assert [line["collapsed"] for line in lines] == [seen, "", ""] and lines[0]["differs"] == ""
+
+
 def test_an_empty_folder_is_a_table_in_every_format(tmp_path: Path) -> None:
     table = comparison(tmp_path)
     for text in (table.to_markdown(), table.to_latex(), on_screen(table, 80)):

@@ -8,19 +8,38 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
+from tests.training.starts import STRANGERS
 from vssl.config.bind import bind
 from vssl.config.compose import compose
-from vssl.config.errors import UserError
+from vssl.config.errors import UserError, WorkError
+from vssl.method import Progress
 from vssl.records.record import read_record
+from vssl.training.callbacks import Checkpoints
 from vssl.training.run import BACKBONE, LAST, differences, pretrain
 
 
 def run(words: list[str]) -> Path:
     composed = compose(words)
     return pretrain(composed, bind(composed.tree))
+
+
+def begun(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that a signal has stopped at its first checkpoint."""
+    save = Checkpoints.save
+
+    def stop(self: Checkpoints, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        save(self, trainer, module)
+        raise SystemExit(143)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", stop)
+        with pytest.raises(SystemExit):
+            run(words)
+    return Path("runs/mine")
 
 
 def test_what_a_run_leaves_behind(tiny: list[str]) -> None:
@@ -37,6 +56,37 @@ def test_what_a_run_leaves_behind(tiny: list[str]) -> None:
     assert curve["clips.a"].iloc[-1] == record["clips"]["positions"][0]["digest"][:16]
     assert set(load_file(folder / BACKBONE)) >= {"mean", "patch_embed.weight", "norm.weight"}
     assert not list(folder.rglob("*.tmp*"))
+
+
+def test_a_curve_keeps_its_columns_whoever_watches_the_rest_of_it(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun([*tiny, "run.name=mine", "run.save_steps=2"], monkeypatch) / "metrics.csv"
+    lines = path.read_text().splitlines()
+    watched = [lines[0] + ",probe_knn", *(f"{line},0.5" for line in lines[1:])]
+    path.write_text("\n".join(watched) + "\n")
+    run([*tiny, "run.name=mine"])
+    curve = pd.read_csv(path)
+    assert curve["step"].tolist() == [1, 2, 3, 4]
+    assert curve["probe_knn"].fillna(0).tolist() == [0.5, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize("damage", ["missing", "no header", "garbage"])
+def test_a_damaged_curve_costs_the_curve_not_the_training(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [*tiny, "run.name=mine", "run.save_steps=2"]
+    path = begun(words, monkeypatch) / "metrics.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_text("".join(lines[1:] if damage == "no header" else [lines[0], "\x00\xff;;\n", lines[2]]))
+    run(words)
+    kept = {"missing": [3, 4], "no header": [3, 4], "garbage": [2, 3, 4]}[damage]
+    assert pd.read_csv(path)["step"].tolist() == kept
+    assert "the curve has gaps" in caplog.text
+    assert path.with_suffix(".damaged.csv").exists() == (damage != "missing")
 
 
 def test_a_finished_run_is_left_as_it_is(tiny: list[str]) -> None:
@@ -62,12 +112,10 @@ def test_an_unfinished_run_goes_on_to_the_same_weights(tiny: list[str], monkeypa
     words = [*tiny, "budget.steps=7", "run.save_steps=1", "backbone.drop_path=0.3", "train.accumulate=2"]
     whole = run([*words, "run.name=whole"])
 
-    from vssl.training.callbacks import Checkpoints
-
     save = Checkpoints.save
 
-    def die_after(self: Checkpoints, trainer: object) -> None:
-        save(self, trainer)  # type: ignore[arg-type]
+    def die_after(self: Checkpoints, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        save(self, trainer, module)
         if torch.load(self.path, weights_only=True)["global_step"] in (2, 5, 6):  # two epochs of 6 steps
             raise SystemExit(143)
 
@@ -87,10 +135,40 @@ def test_an_unfinished_run_goes_on_to_the_same_weights(tiny: list[str], monkeypa
 
 
 def test_a_failed_run_says_so_in_its_record(tiny: list[str]) -> None:
-    with pytest.raises(Exception, match=r"the loss is (nan|inf)"):
+    with pytest.raises(Exception, match=r"the loss of videomae is (nan|inf)"):
         run([*tiny, "optim.base_lr=1e30", "optim.schedule.warmup_fraction=0", "run.name=burst", "budget.steps=40"])
     record = read_record(Path("runs/burst"))
-    assert record["status"] == "failed" and "the loss is" in record["error"]
+    assert record["status"] == "failed" and "the loss of videomae is" in record["error"]
+
+
+def test_a_loss_that_is_not_finite_names_step_method_and_last_good_checkpoint(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(STRANGERS)
+    words = [*tiny, "method=faulty", "method.fault=infinite", "method.at=3", "run.save_steps=2", "run.name=mine"]
+    composed = compose(words, config_dirs=[STRANGERS])
+    good = r"the last good checkpoint is runs/mine/checkpoints/last\.ckpt, of step 2"
+    with pytest.raises(WorkError, match=rf"the loss of faulty is inf at step 4\n  hint: {good}; a lower optim"):
+        pretrain(composed, bind(composed.tree))
+    state = torch.load(Path("runs/mine") / LAST, weights_only=True)
+    assert state["global_step"] == 2
+    assert all(torch.isfinite(weights).all() for weights in state["state_dict"].values())
+
+
+def test_weights_that_are_not_finite_take_no_good_checkpoints_place(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from methods.simsiam import SimSiam
+
+    def spoil(self: SimSiam, done: Progress) -> None:
+        if done.step == 4:  # after the loss of this step was finite
+            with torch.no_grad():
+                next(self.encoder.parameters()).fill_(float("nan"))
+
+    monkeypatch.setattr(SimSiam, "after_step", spoil)
+    with pytest.raises(WorkError, match=r"weights of simsiam are not finite after step 4\n.*last\.ckpt, of step 2"):
+        run([*tiny, "method=simsiam", "run.save_steps=2", "run.name=mine"])
+    assert torch.load(Path("runs/mine") / LAST, weights_only=True)["global_step"] == 2
 
 
 def test_checkpoints_load_without_running_code(tiny: list[str]) -> None:

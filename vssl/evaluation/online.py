@@ -28,7 +28,7 @@ from vssl.evaluation.metrics import predicted
 from vssl.evaluation.protocol import Task
 from vssl.method import Method
 from vssl.training.build import Study
-from vssl.training.callbacks import StepCallback
+from vssl.training.callbacks import Probe
 from vssl.training.health import effective_rank, feature_std
 from vssl.video.clips import ClipDataset
 from vssl.video.draws import permutation
@@ -45,7 +45,7 @@ VIDEOS_PER_CLASS = 8  # at least so many on average: of a set with many classes,
 logger = logging.getLogger(__name__)
 
 
-class OnlineProbe(StepCallback):
+class OnlineProbe(Probe):
     """kNN of the exported encoder at `times` optimiser steps, evenly spread, the last one included.
 
     The same videos every time: a seeded draw from the labelled training videos, divided into bank and queries by the

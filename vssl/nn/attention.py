@@ -27,8 +27,8 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
         bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         batch, tokens, dim = x.shape
-        qkv = F.linear(x, self.qkv.weight, bias).view(batch, tokens, 3 * self.heads, dim // self.heads)
-        q, k, v = qkv.transpose(1, 2).chunk(3, dim=1)  # each [B, heads, N, D / heads]
+        qkv = F.linear(x, self.qkv.weight, bias).view(batch, tokens, 3, self.heads, dim // self.heads)
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))  # each [B, heads, N, D / heads]
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 

@@ -65,13 +65,18 @@ def refused(path: Path, error: OSError, elsewhere: Collection[Path] = ()) -> Wor
         elsewhere: the files that the system named where `path` was not among them, such as one in /tmp.
     """
     other = f" ({', '.join(str(file) for file in sorted(elsewhere))})" if elsewhere else ""
-    return WorkError(f"cannot write {path}: {error.strerror or error}{other}", advice(error, path))
+    return WorkError(f"cannot write {path}: {reason(error)}{other}", advice(error, path))
+
+
+def reason(error: OSError) -> str:
+    """The system's words for it, also where a library has put its own around them."""
+    return os.strerror(error.errno) if error.errno in _ADVICE else error.strerror or str(error)
 
 
 def advice(error: OSError, path: Path) -> str:
     """What to do about a write to `path` that the operating system refused."""
     in_cache = path.absolute().is_relative_to(cache_dir().absolute())
-    choose = "set VSSL_CACHE to another folder" if in_cache else "choose another folder"
+    choose = "set VSSL_CACHE to another folder" if in_cache else "choose another folder with run.out= (or out=)"
     return _ADVICE.get(error.errno or 0, "{choose}").format(choose=choose)
 
 
@@ -122,16 +127,15 @@ def writable(folder: Path, keep: bool = True) -> None:
         UserError: the folder cannot be made or written to. Asked before work starts, so exit code 2.
     """
     folder = Path(folder)
-    for last in (False, False, True):
+    for tries_left in reversed(range(10)):
         made: list[Path] = []
         try:
             _make_and_write(folder, made)
         except OSError as error:
             _remove(made)
-            if isinstance(error, FileNotFoundError) and not last:
+            if isinstance(error, FileNotFoundError) and tries_left:
                 continue  # another process that only asked has removed a folder that it had made
-            reason = error.strerror or error
-            raise UserError(f"cannot write to the folder {folder}: {reason}", advice(error, folder)) from error
+            raise UserError(f"cannot write to the folder {folder}: {reason(error)}", advice(error, folder)) from error
         else:
             if not keep:
                 _remove(made)

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vssl.config.errors import UserError, WorkError
-from vssl.records.atomic import advice
+from vssl.records.atomic import advice, reason
 
 LOCK = ".lock"
 BEAT_S = 10.0
@@ -71,8 +71,7 @@ class FolderLock:
                 with contextlib.suppress(OSError):
                     self.path.unlink()  # a full disk holds an empty file, but nobody's name
             self._close()
-            reason = error.strerror or error
-            raise WorkError(f"cannot lock {self.folder}: {reason}", advice(error, self.folder)) from error
+            raise WorkError(f"cannot lock {self.folder}: {reason(error)}", advice(error, self.folder)) from error
         _held.add(self)
         self._ended.clear()
         threading.Thread(target=self._beat, name=f"heartbeat {self.folder.name}", daemon=True).start()

@@ -102,6 +102,18 @@ def mark_inputs(rows: Sequence[Row], columns: Sequence[Column], letters: Letters
                 cell.marks += letters.of("other evaluation clips at equal settings: the digests of the inputs differ")
 
 
+def mark_collapsed(rows: Sequence[Row], letters: Letters) -> None:
+    """A letter on every row with a run whose features had collapsed at its end, as its record says."""
+    for row in rows:
+        found = [(encoder.seed, health) for encoder in row.encoders if (health := encoder.collapse)]
+        row.collapse = "; ".join(
+            f"{f'seed {seed}: ' if row.n > 1 else ''}features collapsed since step {health['since']:,}: effective rank "
+            f"{health['effective_rank']:.1f}, standard deviation {health['feature_std']:.2g} of 1"
+            for seed, health in found
+        )
+        row.warning = letters.of(row.collapse) if found else ""
+
+
 def mark_random(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     """Flags what is no higher than the upper bound of `random` on the same backbone; returns who lacks such a row."""
     without = []

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.records.atomic import writable, write_text
+from vssl.report.curves import plot_curves
 from vssl.report.plots import plot_table
 from vssl.report.table import Table
 
 
 def write_all(table: Table, folder: Path, notes: Sequence[str] = ()) -> list[Path]:
     """Writes `table.md`, `.csv`, `.tex` and `.png` into `folder` and returns their paths; `notes` come last in a table.
+
+    Where the runs were probed while they were trained, `curves.png` too.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -20,4 +23,5 @@ def write_all(table: Table, folder: Path, notes: Sequence[str] = ()) -> list[Pat
     for ending, text in texts.items():
         write_text(folder / f"table.{ending}", text)
     plot_table(table, folder / "table.png")
-    return [folder / f"table.{ending}" for ending in (*texts, "png")]
+    files = [folder / f"table.{ending}" for ending in (*texts, "png")]
+    return files + ([folder / "curves.png"] if plot_curves(table, folder / "curves.png") else [])

@@ -94,6 +94,16 @@ class Encoder:
         """Per view: name, hash of its settings, digest of its clips."""
         return list((self.record.get("clips") or {}).get("positions") or [])
 
+    @property
+    def collapse(self) -> dict[str, float] | None:
+        """{"since" (step), "feature_std", "effective_rank"} where its features had collapsed at the end of training."""
+        health = self.record.get("health") or {}
+        return (
+            {key: health[key] for key in ("since", "feature_std", "effective_rank")}
+            if health.get("collapsed")
+            else None
+        )
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """The bound configuration beside the record, for naming what differs; empty where there is none."""

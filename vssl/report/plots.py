@@ -106,7 +106,7 @@ def _lines(panel: Any, column: Column, rows: Sequence[Row]) -> None:
 
 
 def _name(row: Row) -> str:
-    return _raised(row.name, row.marks) + (f"  n={row.n}" if row.kind == "run" or row.n > 1 else "")
+    return _raised(row.name, row.letters) + (f"  n={row.n}" if row.kind == "run" or row.n > 1 else "")
 
 
 def _raised(text: str, marks: str) -> str:

@@ -15,7 +15,7 @@ _COST_HEADS = dict(zip(COST, ("steps", "samples", "seconds", "flop", "data_wait_
 
 
 def csv_text(table: "Table") -> str:
-    """Accuracies are shares in [0, 1]; what a row differs in and what failed stands in words in the last columns."""
+    """Accuracies are shares in [0, 1]; what a row differs in, and collapse, stand in words in the last columns."""
     lines = [_line(row, table) for row in table.rows]
     if any(column.chance is not None for column in table.columns):
         lines.append(_chance(table))
@@ -43,6 +43,7 @@ def _line(row: Row, table: "Table") -> dict[str, Value]:
         line |= _numbers(head(column, table), row.cells.get(column.key))
     line |= {_COST_HEADS[key]: row.cost.get(key) for key in COST}
     line["differs"] = "; ".join(row.differences)
+    line["collapsed"] = row.collapse
     return line
 
 

@@ -36,7 +36,7 @@ def latex(table: "Table", notes: Sequence[str] = ()) -> str:
         if place and row.section != table.rows[place - 1].section:
             lines.append(r"\midrule")
         entries = [_entry(slot.entries[place]) for slot in slots]
-        lines.append(_line([_escaped(row.name) + _raised(row.marks), str(row.n), *entries]))
+        lines.append(_line([_escaped(row.name) + _raised(row.letters), str(row.n), *entries]))
     if any(slot.chance.text for slot in slots):
         lines += [r"\midrule", _line([r"\textit{chance}", "", *(_escaped(slot.chance.text) for slot in slots)])]
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]

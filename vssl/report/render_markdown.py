@@ -22,7 +22,7 @@ def markdown(table: "Table", notes: Sequence[str] = ()) -> str:
         lines += [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)])]
         for place, row in enumerate(table.rows):
             entries = [_entry(slot.entries[place]) for slot in slots]
-            lines.append(_line([_escaped(row.name) + _raised(row.marks), str(row.n), *entries]))
+            lines.append(_line([_escaped(row.name) + _raised(row.letters), str(row.n), *entries]))
         if any(slot.chance.text for slot in slots):
             lines.append(_line(["*chance*", "", *(slot.chance.text for slot in slots)]))
         lines.append("")

@@ -72,7 +72,7 @@ class Screen:
                 Text("\n".join(_right(head, widths[-1]) for head in heads), "bold"), vertical="top", no_wrap=True
             )
         for place, row in enumerate(self.table.rows):
-            name = Text(row.name + raised(row.marks), style="" if row.section < 3 else "dim")
+            name = Text(row.name + raised(row.letters), style="" if row.section < 3 else "dim")
             entries = [_cell(slot.entries[place], slot, width) for slot, width in zip(slots, widths, strict=True)]
             grid.add_row(name, Text(str(row.n), style="dim"), *entries, end_section=self._ends_section(place))
         if any(slot.chance.text for slot in slots):

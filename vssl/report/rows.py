@@ -103,6 +103,9 @@ class Row:
         name: method, with what tells it from rows of the same method, unless its marks do.
         differences: what is other than in the first row, in words.
         marks: letters of these.
+        collapse: of which seeds the features collapsed while they were trained, in words. Such a row is ranked like
+            any other: that a method collapses is a result.
+        warning: the letter of this.
     """
 
     encoders: list[Encoder]
@@ -110,6 +113,8 @@ class Row:
     name: str = ""
     differences: list[str] = field(default_factory=list)
     marks: str = ""
+    collapse: str = ""
+    warning: str = ""
 
     @property
     def first(self) -> Encoder:
@@ -120,9 +125,14 @@ class Row:
         return self.first.kind
 
     @property
+    def letters(self) -> str:
+        """Of all notes on this row."""
+        return self.marks + self.warning
+
+    @property
     def title(self) -> str:
         """Name and letters, for a sentence."""
-        return f"{self.name} [{self.marks}]" if self.marks else self.name
+        return f"{self.name} [{self.letters}]" if self.letters else self.name
 
     @property
     def seeds(self) -> list[int]:

@@ -82,6 +82,7 @@ def comparison(folder: Path, only: Collection[Path] | None = None) -> Table:
     rows.sort(key=lambda row: row.section)  # marks have moved some; the order within a section stays
     columns = compare.mark_columns(columns, letters)
     compare.mark_inputs(rows, columns, letters)
+    compare.mark_collapsed(rows, letters)
     bare = compare.mark_random(rows, columns)
     compare.mark_best(rows, columns)
     return Table(

@@ -61,9 +61,11 @@ class StepCallback(pl.Callback):
 
 
 class Probe(StepCallback):
-    """Measures the encoder now and then, on rank 0 alone; its `seconds` are not the training's."""
+    """Measures the encoder now and then, on rank 0 alone; its `seconds` are not the training's. `off` says why it does
+    not, where it does not."""
 
     seconds = 0.0
+    off = ""
 
     def row(self) -> dict[str, float | str]:
         """For `metrics.csv`: the same keys at every step of a run."""
@@ -134,12 +136,13 @@ class Curves(StepCallback):
         self.row: dict[str, Any] = {}
         self._sums: dict[str, float] = {}
         self._parts = 0
+        self._columns: list[str] = []
         self._file: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         if trainer.is_global_zero:
-            cut_back(self.path, trainer.global_step)
+            self._columns = cut_back(self.path, trainer.global_step)
             self._file = self.path.open("a", buffering=1, newline="", encoding="utf-8")
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
@@ -170,9 +173,12 @@ class Curves(StepCallback):
         if self._file is None:
             return
         try:
-            writer = csv.DictWriter(self._file, list(self.row), lineterminator="\n")
-            if self._file.tell() == 0:
+            # A run that goes on may be watched by more or fewer callbacks than it began with.
+            columns = self._columns or list(self.row)
+            writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+            if not self._columns:
                 writer.writeheader()
+                self._columns = columns
             writer.writerow(self.row)
             self._file.flush()
         except OSError as error:
@@ -191,8 +197,8 @@ class Curves(StepCallback):
         self.teardown(trainer, pl_module, "fit")
 
 
-def cut_back(path: Path, step: int) -> None:
-    """Drop rows newer than `step` and a last line that a killed run left unfinished.
+def cut_back(path: Path, step: int) -> list[str]:
+    """Drop rows newer than `step` and a last line that a killed run left unfinished; returns the columns.
 
     A file that somebody else damaged is kept beside the new one, which begins with what can be read of it.
     """
@@ -206,6 +212,7 @@ def cut_back(path: Path, step: int) -> None:
             path.replace(path.with_suffix(".damaged.csv"))
     if kept != "".join(lines) or (lost and lines):
         write_text(path, kept)
+    return header.rstrip("\n").split(",") if header else []
 
 
 def _step_of(line: str, header: str) -> int | None:

@@ -83,6 +83,8 @@ def pretrain(
 def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, probe: Probe | None) -> None:
     study.prepare()
     _say(study, folder, describe(study), console)
+    if probe and probe.off:
+        _say(study, folder, f"no online probe: {probe.off}", console)
     reset_peak()
     (folder / LAST).parent.mkdir(exist_ok=True)
     start = _whole_checkpoint(folder / LAST)
