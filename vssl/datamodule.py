@@ -22,6 +22,7 @@ from vssl.video.augment import apply, draw
 from vssl.video.clips import ClipDataset
 from vssl.video.decode import PyAVReader, Reader
 from vssl.video.digests import TENSOR_BATCHES, ClipDigest, tensor_digests
+from vssl.video.errors import Limits
 from vssl.video.lists import Samples, list_content_hash
 from vssl.video.prepared import prepare
 from vssl.video.sampler import BatchSampler
@@ -33,6 +34,7 @@ __all__ = ["Loading", "Samples", "VideoDataModule"]
 
 Split = Literal["train", "test", "unlabelled"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class VideoDataModule(pl.LightningDataModule):
         prepared_gb: largest memory map that `decoder=prepared` may write, in 10^9 bytes.
         max_bad_fraction: share of the training videos that may be unreadable and are replaced by others; above it
             training stops. Evaluation stops at the first one.
+        limits: what of a file is too large to be read.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class VideoDataModule(pl.LightningDataModule):
         reverse_safe: bool = False,
         prepared_gb: float = 8.0,
         max_bad_fraction: float = 0.05,
+        limits: Limits = LIMITS,
     ) -> None:
         super().__init__()
         if not 0 <= max_bad_fraction < 1:
@@ -89,6 +93,7 @@ class VideoDataModule(pl.LightningDataModule):
         self.reverse_safe = reverse_safe
         self.prepared_gb = prepared_gb
         self.max_bad_fraction = max_bad_fraction
+        self.limits = limits
         self._loading: Loading | None = None
         self._digests: list[ClipDigest] = []
         self._tensors: list[ClipDigest] = []
@@ -118,10 +123,10 @@ class VideoDataModule(pl.LightningDataModule):
     def reader(self) -> Reader:
         """What opens this set's files: PyAV, or the memory map that PyAV filled once."""
         if self.decoder == "pyav":
-            return PyAVReader()
+            return PyAVReader(self.limits)
         paths = np.concatenate([self.samples(split).path for split in SPLITS])
         limit = int(self.prepared_gb * 1e9)
-        return prepare(sorted(set(paths.tolist())), PyAVReader(), cache_dir() / "prepared", max_bytes=limit)
+        return prepare(sorted(set(paths.tolist())), PyAVReader(self.limits), cache_dir() / "prepared", max_bytes=limit)
 
     def content_hash(self) -> str:
         """64 hex digits over sample ids and file sizes of all splits: what of the data enters a run's hashes."""

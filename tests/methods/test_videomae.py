@@ -243,3 +243,16 @@ def test_what_cannot_work_is_refused() -> None:
     assert VideoMAE.refuses(encoder, ("a", "b"), 1) == "VideoMAE needs the views clip; this views file gives a, b"
     refusal = VideoMAE.refuses(MeanFrame(size=16), ("clip",), 8)
     assert refusal is not None and "which MeanFrame cannot" in refusal
+
+
+def test_masks_are_drawn_outside_of_the_compiled_graph() -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    method = _method()
+    loss = torch.compile(method.losses, backend=keep)(*_batch())["loss"]
+    assert torch.equal(loss, method.losses(*_batch())["loss"])
+    assert graphs and not any(">>" in graph.code for graph in graphs)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vssl.config.errors import UserError, WorkError
-from vssl.records.atomic import atomic, writable, write_json, write_text
+from vssl.records.atomic import atomic, writable, write_bytes, write_json, write_text
 
 
 def left(folder: Path) -> list[str]:
@@ -135,3 +135,48 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         writable(tmp_path / "theirs/runs")
     with pytest.raises(WorkError, match="Permission denied"):
         write_text(tmp_path / "theirs/a.txt", "new")
+
+
+def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path) -> None:
+    """Some writers go through /tmp: what cannot be written is said first, then where."""
+
+    def run_full() -> None:
+        with atomic(tmp_path / "a.ckpt"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/tmpx")
+
+    with pytest.raises(WorkError, match=r"cannot write .*a\.ckpt: No space left on device \(/tmp/tmpx\)"):
+        run_full()
+
+
+def test_a_copy_that_fails_for_want_of_space_is_a_failed_write(tmp_path: Path) -> None:
+    """`shutil` names the source first, and ours second."""
+
+    def run_full() -> None:
+        with atomic(tmp_path / "a.ckpt") as temporary:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/tmpx", None, str(temporary))
+
+    with pytest.raises(WorkError, match=r"cannot write .*a\.ckpt: No space left on device\n"):
+        run_full()
+
+
+def test_the_cache_has_an_advice_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSSL_CACHE", str(tmp_path / "cache"))
+    for folder, told in (("cache/features", "set VSSL_CACHE to another folder"), ("runs", "run.out=")):
+        with pytest.raises(WorkError, match=told):
+            write_text(tmp_path / folder / "a.txt", "new")
+
+
+def test_what_another_process_makes_and_removes_meanwhile_stands_in_nobody_s_way(tmp_path: Path) -> None:
+    """Several processes ask for the same new folder at once."""
+    asked = "import sys; from pathlib import Path; from vssl.records.atomic import writable\n"
+    asked += "for _ in range(150): writable(Path(sys.argv[1]), keep=False)"
+    both = [subprocess.Popen([sys.executable, "-c", asked, str(tmp_path / "a/b")]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert left(tmp_path) in ([], ["a"])  # the one that made it found the other's folder in it
+
+
+def test_bytes_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a.bin", b"new")
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "a.txt").stat().st_mode
+    assert (tmp_path / "a.bin").read_bytes() == b"new"

@@ -1,10 +1,14 @@
 """One process a folder: refused while it lives, taken over when it is gone."""
 
+import datetime
+import errno
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from vssl.config.errors import UserError, WorkError
-from vssl.records.locks import LOCK, FolderLock
+from vssl.records.locks import LOCK, Busy, FolderLock, waiting_lock
 
 HOLD = """
 import sys, time
@@ -123,3 +127,70 @@ def test_an_exception_inside_gives_the_folder_back(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(WorkError, match=r"cannot lock .*nowhere: No such file"):
         FolderLock(tmp_path / "nowhere").__enter__()
+
+
+GARBAGE = [
+    "", "{", "[]", "null", '"text"', "\0\0\0", '{"host": 1, "pid": 2, "started": "2026-01-01T00:00:00+00:00"}',
+    '{"host": "elsewhere", "pid": "2", "started": "2026-01-01T00:00:00+00:00"}',
+    '{"host": "elsewhere", "pid": -1, "started": "2026-01-01T00:00:00+00:00"}',
+    '{"host": "elsewhere", "pid": 2, "started": "yesterday"}', '{"host": "elsewhere", "pid": 2}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", GARBAGE)
+def test_garbage_in_the_lock_file_holds_nobody_up(tmp_path: Path, text: str) -> None:
+    (tmp_path / LOCK).write_text(text)
+    with FolderLock(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_a_number_that_another_process_was_given_holds_nobody_up(tmp_path: Path) -> None:
+    """The holder is gone, and process 1 has its number: here the kernel's lock says so."""
+    (tmp_path / LOCK).write_text(json.dumps({"host": os.uname().nodename, "pid": 1, "started": AGES_AGO}))
+    with FolderLock(tmp_path):
+        pass
+
+
+AGES_AGO = "2001-01-01T00:00:00+00:00"
+
+
+@pytest.fixture
+def no_flock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system without locks; none can be mounted here."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_where_the_kernel_cannot_say_it_the_process_number_does(tmp_path: Path) -> None:
+    """A live process holds the folder, unless it began after the lock was taken: then it was given the number since."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    live = {"host": os.uname().nodename, "pid": os.getpid(), "started": now}
+    (tmp_path / LOCK).write_text(json.dumps(live))
+    with pytest.raises(Busy, match=f"in use by process {os.getpid()}"):
+        FolderLock(tmp_path).__enter__()
+    (tmp_path / LOCK).write_text(json.dumps({**live, "started": AGES_AGO}))
+    with FolderLock(tmp_path):
+        pass
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / LOCK).write_text(json.dumps({**live, "pid": gone.pid}))
+    with FolderLock(tmp_path):
+        pass
+
+
+def test_waiting_for_a_holder_says_so_once_and_then_has_the_folder(tmp_path: Path) -> None:
+    told: list[str] = []
+    first = FolderLock(tmp_path)
+    first.__enter__()
+    threading.Timer(0.3, first.__exit__, (None, None, None)).start()
+    with waiting_lock(tmp_path, told.append, poll_s=0.02), pytest.raises(Busy):
+        FolderLock(tmp_path).__enter__()
+    assert len(told) == 1
+    assert told[0].startswith(f"{tmp_path} is in use by process {os.getpid()} on ")
+    assert told[0].endswith(": waiting for it")
+    assert not (tmp_path / LOCK).exists()

@@ -14,8 +14,10 @@ from vssl.records.record import SCHEMA, find_records, read_record, records, writ
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    path = write_record(tmp_path, {"kind": "pretrain", "status": "done"})
-    assert read_record(tmp_path) == read_record(path) == {"schema": SCHEMA, "kind": "pretrain", "status": "done"}
+    identity = dict.fromkeys(("name", "method", "backbone", "data", "hashes"))
+    record = {"kind": "pretrain", "status": "done", "seed": 0, "identity": identity}
+    path = write_record(tmp_path, record)
+    assert read_record(tmp_path) == read_record(path) == {"schema": SCHEMA, **record}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     [
         ('{"schema": 1, "kind": "pre', "not a whole record"),
         ("", "not a whole record"),
+        ("[" * 100_000, "not a whole record"),
+        (
+            '{"schema": 1, "kind": "pretrain", "status": "done", "seed": 0}',
+            "there is no identity.name, identity.method",
+        ),
         ('{"kind": "pretrain"}', "holds no schema version"),
         (json.dumps({"schema": SCHEMA + 1, "kind": "pretrain"}), r"written by a newer vssl \(schema 2"),
         (json.dumps({"schema": SCHEMA, "kind": "poem"}), "unknown kind of record 'poem'"),

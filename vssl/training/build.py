@@ -28,6 +28,7 @@ from vssl.method import Method
 from vssl.records.hashes import part_hashes, trial_hash
 from vssl.training.budgets import Budget
 from vssl.training.callbacks import StepSeed
+from vssl.training.checkpoint_io import StreamedCheckpoints
 from vssl.training.flops import StepCost, step_cost
 from vssl.training.optimisers import Optimiser
 from vssl.training.settings import Run, Train, TrainerOptions
@@ -170,7 +171,7 @@ class Study:
             strategy="ddp" if self.devices > 1 else "auto",
             # Batch statistics are those of the whole micro-batch where torch can gather them: on GPUs.
             sync_batchnorm=self.devices > 1 and torch.cuda.is_available() and self.run.device != "cpu",
-            plugins=[place] if place else None,
+            plugins=[StreamedCheckpoints(), *([place] if place else [])],
             gradient_clip_val=self.train.clip_grad_norm,
             logger=self._loggers(folder) or False,
             callbacks=[StepSeed(self.seed), *callbacks],

@@ -3,7 +3,7 @@
 import datetime
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from vssl.config.errors import UserError, WorkError
 from vssl.config.render import to_yaml
 from vssl.records.atomic import refused, remove_leftovers, writable, write_bytes, write_text
 from vssl.records.environment import environment
+from vssl.records.folders import RECORD
 from vssl.records.locks import FolderLock
 from vssl.records.record import read_record, write_record
 from vssl.records.run_config import CONFIG, read_config
@@ -57,7 +58,8 @@ def pretrain(
     """
     console = console or Console(stderr=True)
     study = assemble(composed, bound)
-    writable(Path(bound["run"]["out"]), keep=False)
+    if not (out := Path(bound["run"]["out"])).exists():
+        writable(out, keep=False)  # before a made data set is written; what is finished may lie on a read-only disk
     study.check()
     folder = study.folder
     if _is_done(folder, study.bound):
@@ -75,7 +77,9 @@ def pretrain(
         except BaseException as error:
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 failed = {"status": "failed", "error": _last_line(error), "finished": _now()}
-                write_record(folder, {**record, **failed, "clips": {"replaced": study.datamodule.bad.listed()}})
+                # On a full disk this fails as well, and what failed first is what has to be told.
+                with suppress(WorkError):
+                    write_record(folder, {**record, **failed, "clips": {"replaced": study.datamodule.bad.listed()}})
             raise
     return folder
 
@@ -265,7 +269,9 @@ def _is_done(folder: Path, bound: dict[str, Any]) -> bool:
         raise UserError(
             f"{folder} holds a run with another configuration:\n  {shown}", "choose another run.name or run.out"
         )
-    return bool(read_record(folder)["status"] == "done") if (folder / "record.json").exists() else False
+    if not (folder / RECORD).exists() or not (folder / BACKBONE).exists():
+        return False
+    return bool(read_record(folder)["status"] == "done")
 
 
 def differences(there: Any, now: Any, where: str = "") -> list[tuple[str, Any, Any]]:
