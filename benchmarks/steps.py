@@ -8,8 +8,6 @@ Prints:  milliseconds a step for loading, augmentation, forward + backward, opti
 
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 from vssl import _torchvision  # noqa: F401  (before anything that imports torchvision)
@@ -18,6 +16,7 @@ from vssl import _torchvision  # noqa: F401  (before anything that imports torch
 import torch
 from rich.console import Console
 from rich.table import Table
+from timing import matrix_rate, timed
 
 from vssl.config.paths import take_paths
 from vssl.sweeps.plan import Trial, plan
@@ -34,7 +33,10 @@ def main(words: list[str]) -> None:
     table = Table(title=f"bench {name}: median ms a step of {STEPS} (torch {torch.__version__})")
     for column in ("method", "threads", *PARTS, "steps/s", "GFLOP/s", "matrix product"):
         table.add_column(column, justify="left" if column == "method" else "right")
-    limit = {threads: matrix_rate(threads) for threads in THREADS}
+    limit = {}
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        limit[threads] = matrix_rate()
     for trial in plan(name, overrides, paths).trials:
         for threads, (cost, times) in measure(trial).items():
             middle = {part: statistics.median(times[part]) for part in PARTS}
@@ -71,23 +73,6 @@ def measure(trial: Trial) -> dict[int, tuple[float, dict[str, list[float]]]]:
             timed(times["forward + backward"], backward, augmented)
             timed(times["optimiser"], update)
     return {threads: (study.flops_per_step, times) for threads, times in found.items()}
-
-
-def timed(times: list[float], work: Callable[..., Any], *arguments: Any) -> Any:
-    begun = time.perf_counter()
-    result = work(*arguments)
-    times.append(time.perf_counter() - begun)
-    return result
-
-
-def matrix_rate(threads: int) -> float:
-    """FLOP/s of a plain fp32 matrix product: the bare limit of the machine."""
-    torch.set_num_threads(threads)
-    a, b = torch.randn(2, 2048, 2048)
-    times: list[float] = []
-    for _ in range(6):
-        timed(times, torch.mm, a, b)
-    return 2 * 2048**3 / statistics.median(times[1:])
 
 
 if __name__ == "__main__":
