@@ -8,7 +8,8 @@ Step:    forward, loss, backward, fused AdamW, zero_grad, of ViT-S on 16 x 224 x
          its clips normalised and its masks drawn; ours does both in the step.
 Limit:   the matrix products of our step (linear layers, patch embedding, attention unfused; forward and backward) at
          the same shapes and strides, with nothing between them.
-Times:   the competitors take turns in one process; medians, where a ratio is printed those of the ratios in a round.
+Times:   the competitors take turns in one process, which keeps freed memory as a training of ours does; medians, where
+         a ratio is printed those of the ratios in a round.
 Memory:  what a process of its own needs above the libraries, from building the model to its third step.
 """
 
@@ -37,6 +38,7 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
 from methods.videomae import VideoMAE
 from vssl.backbones.vit import VisionTransformer
+from vssl.training.memory import keep_freed
 from vssl.training.settings import cores
 
 FULL = {"frames": 16, "size": 224, "embed_dim": 384, "depth": 12, "heads": 6}
@@ -76,6 +78,7 @@ def main(words: list[str]) -> None:
     memory = {(s.precision, name): in_child(peak, s, name) for s in settings for name in names if name != LIMIT}
 
     torch.set_num_threads(options.threads)
+    keep_freed()
     table = Table(title=title(settings[0], options.rounds))
     for column in ("step", "precision", "clips/s", "of the limit", "to transformers", "peak MB"):
         table.add_column(column, justify="left" if column in ("step", "precision") else "right")
@@ -147,6 +150,7 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
 def peak(setting: Setting, name: str) -> float:
     """Bytes of this process above those it starts with; of a GPU, what torch has allocated."""
     torch.set_num_threads(setting.threads)
+    keep_freed()
     before = memory_of_process("VmRSS")
     step = STEPS[name](setting)
     for _ in range(WARM_UP + 1):

@@ -28,7 +28,7 @@ from vssl.training.build import Study, assemble
 from vssl.training.callbacks import Announce, Checkpoints, Curves, Meter, Probe
 from vssl.training.health import Health
 from vssl.training.launch import Place, Ranks
-from vssl.training.memory import reset_peak
+from vssl.training.memory import keep_freed, reset_peak
 from vssl.training.optimisers import describe_rate
 from vssl.training.progress import Bar
 from vssl.training.settings import cores
@@ -90,6 +90,7 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, p
     if probe and probe.off:
         _say(study, folder, f"no online probe: {probe.off}", console)
     reset_peak()
+    keep_freed()
     (folder / LAST).parent.mkdir(exist_ok=True)
     start = _whole_checkpoint(folder / LAST)
     task = {"bound": study.bound, "choices": dict(study.choices), "folder": str(folder), "start": start}
@@ -186,6 +187,7 @@ def join(task: Mapping[str, Any], place: Place, ready: Callable[[], object]) -> 
     study = assemble(Composed(bound, task["choices"]), bound)
     study.prepare()
     _, _, trainer = _trainer(study, Path(task["folder"]), Console(stderr=True), place)
+    keep_freed()
     ready()
     with _explained():
         trainer.fit(study.method, study.datamodule, ckpt_path=task["start"], weights_only=True)

@@ -51,8 +51,8 @@ def stream(position: int, operation: str) -> int:
 def uniforms(key: Tensor, stream: int, n: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """(B, n) numbers in [0, 1) for `key` (B,) int64, on the key's device; row b depends on key[b] alone.
 
-    float32 holds the 24 highest bits of each number, float64 the 53 highest, both exactly. Not to be compiled: products that
-    wrap are undefined in the C++ that `torch.compile` writes.
+    float32 holds the 24 highest bits of each number, float64 the 53 highest, both exactly. Not to be compiled: products
+    that wrap are undefined in the C++ that `torch.compile` writes.
     """
     state = _mixed((key ^ stream) + _signed(_GAMMA))
     counter = torch.arange(1, n + 1, dtype=torch.int64, device=key.device) * _signed(_GAMMA)
