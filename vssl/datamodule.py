@@ -180,7 +180,7 @@ class VideoDataModule(pl.LightningDataModule):
                 steps=loading.steps, seed=loading.seed, start=start, rank=rank, world_size=loading.devices,
             )  # fmt: skip
         except ValueError as error:
-            raise UserError(str(error), "choose another train.batch_size") from error
+            raise UserError(str(error), "choose a smaller train.batch_size") from error
 
     def train_dataloader(self) -> DataLoader[Any]:
         start, rank = 0, 0

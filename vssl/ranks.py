@@ -69,7 +69,7 @@ class _Gathered(torch.autograd.Function):
         return gather_rows(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)
         first = rank() * ctx.rows
