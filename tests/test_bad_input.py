@@ -219,8 +219,8 @@ def test_a_damaged_video_ends_the_work_and_is_named(
     err = capfd.readouterr().err
     message = err[err.index("error: ") :]
     assert message.splitlines() == [
-        "error: 1 videos cannot be read, and data.max_bad_fraction=0.05 of 8 allows 0: wave_2.mp4 (unreadable: cannot be "
-        "opened: Invalid data found when processing input)",
+        "error: 1 of 8 videos cannot be read, and data.max_bad_fraction=0.05 allows 0: wave_2.mp4 (unreadable: cannot "
+        "be opened: Invalid data found when processing input)",
         "  hint: `vssl data check FOLDER` finds them all; take them out of the list, or raise data.max_bad_fraction",
     ]
     assert read_record(Path("runs/mine"))["status"] == "failed"

@@ -120,9 +120,8 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, p
         },
     )
     _say(study, folder, f"finished {study.steps} steps in {meter.seconds:.0f} s{_told(health, probe)}", console)
-    if bad := study.datamodule.bad.found:
-        told = study.datamodule.bad.told()
-        _say(study, folder, f"{len(bad)} videos could not be read and were replaced by others: {told}", console)
+    if (bad := study.datamodule.bad).found:
+        _say(study, folder, f"{bad.counted} could not be read and were replaced by others: {bad.told()}", console)
 
 
 def _trainer(

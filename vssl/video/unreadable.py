@@ -151,11 +151,15 @@ class BadVideos:
     def check(self) -> None:
         """Raises WorkError, naming them, where they are too many."""
         if len(self.found) > self.allowed:
-            share = f"data.max_bad_fraction={self.max_fraction:g} of {len(self.names)} allows {self.allowed}"
             raise WorkError(
-                f"{len(self.found)} videos cannot be read, and {share}: {self.told()}",
+                f"{self.counted} cannot be read, and data.max_bad_fraction={self.max_fraction:g} allows {self.allowed}"
+                f": {self.told()}",
                 "`vssl data check FOLDER` finds them all; take them out of the list, or raise data.max_bad_fraction",
             )
+
+    @property
+    def counted(self) -> str:
+        return f"{len(self.found)} of {len(self.names)} videos"
 
     def told(self) -> str:
         """The first of them with their reasons."""
