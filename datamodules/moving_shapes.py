@@ -28,6 +28,7 @@ from vssl.datamodule import Split, VideoDataModule
 from vssl.records.atomic import writable, write_text
 from vssl.records.folders import cache_dir
 from vssl.records.hashes import hash_of
+from vssl.records.locks import waiting_lock
 from vssl.video.encode import write_video
 from vssl.video.lists import Samples
 
@@ -215,22 +216,27 @@ def render(plan: Plan, index: int, size: int) -> NDArray[np.uint8]:
 def write_missing(plan: Plan, size: int, folder: Path, title: str) -> None:
     """Writes the videos that `folder` lacks, then the index, so that a folder with an index is complete.
 
-    Each file appears by one rename: what a killed run left is whole and is kept, and two runs at once write the same.
+    Each file appears by one rename, and what a killed run left is whole and is kept. A second process waits for the
+    first: files written twice would be of another time, and prepared twice.
     """
     if len(plan) == 0 or (folder / INDEX).exists():
         return
     writable(folder)
-    names = _names(plan)
-    missing = [index for index, name in enumerate(names) if not (folder / name).exists()]
+    console = Console(stderr=True)
+    with waiting_lock(folder, console.print):
+        if (folder / INDEX).exists():
+            return
+        names = _names(plan)
+        missing = [index for index, name in enumerate(names) if not (folder / name).exists()]
 
-    def write(index: int) -> None:
-        write_video(folder / names[index], render(plan, index, size), fps=FPS, gop=GOP)
+        def write(index: int) -> None:
+            write_video(folder / names[index], render(plan, index, size), fps=FPS, gop=GOP)
 
-    with ThreadPoolExecutor(WRITERS) as pool:
-        written = pool.map(write, missing)
-        for _ in track(written, f"Writing {title}", len(missing), console=Console(stderr=True)):
-            pass
-    write_text(folder / INDEX, _index(plan, names))
+        with ThreadPoolExecutor(WRITERS) as pool:
+            written = pool.map(write, missing)
+            for _ in track(written, f"Writing {title}", len(missing), console=console):
+                pass
+        write_text(folder / INDEX, _index(plan, names))
 
 
 def _index(plan: Plan, names: list[str]) -> str:
