@@ -142,8 +142,8 @@ def test_a_clip_that_the_backbone_cannot_take(
 
 
 def test_a_view_of_another_size_than_the_backbone_s(tiny: list[str], refused: Refused) -> None:
-    told = "views.b: a clip of 8 frames of 16 x 16 pixels does not fit this backbone"
-    assert told in refused("pretrain", *tiny, "method=simsiam", "views.b.size=16")
+    told = "views.b: a clip of 8 frames of 20 x 20 pixels does not fit this backbone"
+    assert told in refused("pretrain", *tiny, "method=simsiam", "views.b.size=20")
 
 
 def test_a_method_that_cannot_work_on_the_backbone(tiny: list[str], refused: Refused) -> None:

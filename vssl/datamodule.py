@@ -98,6 +98,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._digests: list[ClipDigest] = []
         self._tensors: list[ClipDigest] = []
         self.padded = 0
+        self.clamped = 0
         self.fetched_at = 0.0
 
     @abstractmethod
@@ -148,6 +149,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._digests = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
         self._tensors = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
         self.padded = 0
+        self.clamped = 0
         for kept in ("_listed", "_dataset", "bad"):
             self.__dict__.pop(kept, None)
 
@@ -227,16 +229,20 @@ class VideoDataModule(pl.LightningDataModule):
         seen = None
         if drawn is not None:
             seen = [
-                (drawn["digest"][name].numpy(), drawn["drawn"][name].rows(), int(drawn["padded"][name].sum()))
+                (
+                    drawn["digest"][name].numpy(), drawn["drawn"][name].rows(),
+                    int(drawn["padded"][name].sum()), int(drawn["clamped"][name].sum()),
+                )
                 for name, _ in self.loading.views.positions
-            ]
+            ]  # fmt: skip
         ranks = gather((bad, seen))
         self._meet([one for theirs, _ in ranks for one in theirs])
         for _, theirs in ranks:
             assert theirs is not None
-            for digest, (samples, rows, padded) in zip(self._digests, theirs, strict=True):
+            for digest, (samples, rows, padded, clamped) in zip(self._digests, theirs, strict=True):
                 digest.update(samples, rows)
                 self.padded += padded
+                self.clamped += clamped
 
     def _meet(self, bad: list[Bad]) -> None:
         self.bad.add(bad)
@@ -259,7 +265,7 @@ class VideoDataModule(pl.LightningDataModule):
     def _draw(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Augmentation parameters from the samples' keys, on the host, where the digests need them."""
         drawn = {
-            name: draw(batch["key"], position, view.augment, self.flip_safe)
+            name: draw(batch["key"], position, view.augment, self.flip_safe, view.frames)
             for position, (name, view) in enumerate(self.loading.views.positions)
         }
         return {**batch, "drawn": drawn}
@@ -282,6 +288,7 @@ class VideoDataModule(pl.LightningDataModule):
             "clips": [digest.state() for digest in self._digests],
             "tensors": [digest.state() for digest in self._tensors],
             "padded": self.padded,
+            "clamped": self.clamped,
             "bad": self.bad.state(),
         }
 
@@ -291,6 +298,7 @@ class VideoDataModule(pl.LightningDataModule):
         for tensors, state in zip(self._tensors, state_dict["tensors"], strict=True):
             tensors.load(state)
         self.padded = state_dict["padded"]
+        self.clamped = state_dict.get("clamped", 0)  # checkpoints from before there were views that clamp
         self.bad.load(state_dict["bad"])
 
 

@@ -47,12 +47,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Parameters that share a depth (for layer-wise decay) and a learning-rate rule."""
+    """Parameters that share a depth (for layer-wise decay) and a learning-rate rule.
+
+    `frozen_until` is the share of all steps after which they begin to move.
+    """
 
     name: str
     params: Mapping[str, nn.Parameter]
     depth: int
     lr: Literal["schedule", "constant"] = "schedule"
+    frozen_until: float = 0.0
 
 
 class Method(pl.LightningModule):

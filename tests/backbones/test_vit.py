@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from vssl.backbones.vit import VisionTransformer
+from vssl.nn.positions import PositionKind, resize_table
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "backbone"
 
@@ -74,7 +75,7 @@ def test_pixels_are_normalised_by_channel_before_the_embedding() -> None:
 
 def test_mean_and_std_are_saved_and_the_position_table_is_not() -> None:
     saved = set(_vit().state_dict())
-    assert {"mean", "std"} <= saved and "positions" not in saved
+    assert {"mean", "std"} <= saved and not any("positions" in name for name in saved)
 
 
 @pytest.mark.parametrize("pool", ["mean", "cls"])
@@ -148,7 +149,42 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], text: str) -> 
         _vit(**changes)
 
 
-@pytest.mark.parametrize(("frames", "size"), [(4, 24), (6, 16), (3, 16)])
-def test_a_clip_it_was_not_built_for_is_refused(frames: int, size: int) -> None:
+@pytest.mark.parametrize(("frames", "size"), [(4, 20), (3, 16), (0, 16)])
+def test_a_clip_that_is_no_whole_number_of_tubelets_is_refused(frames: int, size: int) -> None:
     with pytest.raises(ValueError, match=f"a clip of {frames} frames of {size} x {size} pixels does not fit"):
         _vit()(_clips(frames=frames, size=size))
+
+
+KINDS: list[PositionKind] = ["sinusoid", "separable", "learned", "learned_separable"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("frames", "size"), [(4, 24), (8, 16), (2, 8), (8, 24)])
+def test_a_clip_of_another_size_is_taken(kind: PositionKind, frames: int, size: int) -> None:
+    encoder, clip = _vit(positions=kind), _clips(frames=frames, size=size)
+    tokens = encoder.tokens(clip)
+    t, h, w = encoder.grid(clip.shape)
+    assert (t, h, w) == (frames // 2, size // 8, size // 8) and tokens.shape == (3, t * h * w, 24)
+    table = encoder.positions((t, h, w))
+    expected = resize_table(encoder.positions((2, 2, 2)), (2, 2, 2), (t, h, w))
+    torch.testing.assert_close(table, expected)
+    everything = torch.arange(t * h * w).expand(3, -1)
+    torch.testing.assert_close(encoder.tokens(clip, everything), tokens)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_positions_tell_tokens_apart(kind: PositionKind) -> None:
+    """On a clip of one colour, tokens differ by their positions alone."""
+    encoder, clip = _vit(positions=kind), torch.full((1, 3, 4, 16, 16), 0.3)
+    (tokens,) = encoder.tokens(clip)
+    distance = torch.cdist(tokens, tokens) + torch.eye(8)
+    assert distance.min() > 1e-4
+
+
+def test_learned_positions_are_saved_trained_and_not_decayed() -> None:
+    plain, parts = _vit(positions="learned"), _vit(positions="learned_separable", pool="cls")
+    assert plain.no_decay() == {"positions.table"}
+    assert parts.no_decay() == {"cls_token", "positions.time", "positions.space"}
+    assert parts.no_decay() <= set(parts.layers()[0]) and parts.no_decay() <= set(parts.state_dict())
+    parts(_clips()).square().sum().backward()
+    assert parts.positions.time.grad.abs().min() > 0 and parts.positions.space.grad.abs().min() > 0

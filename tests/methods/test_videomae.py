@@ -11,6 +11,7 @@ from transformers import VideoMAEConfig, VideoMAEForPreTraining
 from methods.videomae import VideoMAE
 from vssl.backbones.mean_frame import MeanFrame
 from vssl.backbones.vit import VisionTransformer
+from vssl.losses.reconstruction import ErrorKind
 from vssl.nn.masks import MaskKind
 
 FRAMES, SIZE, PATCH, TUBELET = 4, 16, 4, 2
@@ -88,17 +89,32 @@ def _in_our_names(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     return ours
 
 
-@pytest.mark.parametrize("normalise_target", [True, False], ids=["normalised", "raw"])
-@pytest.mark.parametrize(("mask", "ratio"), [("tube", 0.9), ("random", 0.75), ("random", 0.3), ("frame", 0.5)])
-def test_loss_and_every_gradient_equal_transformers(mask: MaskKind, ratio: float, normalise_target: bool) -> None:
-    ours = _method(mask=mask, mask_ratio=ratio, normalise_target=normalise_target)
-    theirs = _reference(normalise_target)
+def _alike(**changes: Any) -> tuple[VideoMAE, VideoMAEForPreTraining]:
+    """Ours and transformers' with the same random weights."""
+    ours, theirs = _method(**changes), _reference(changes.get("normalise_target", True))
     for parameter in theirs.parameters():
         nn.init.normal_(parameter, std=0.2)  # biases of q and v too: zeros would hide a wrong one
     weights = _in_our_names(dict(theirs.named_parameters()))
     assert set(weights) == {name for name, _ in ours.named_parameters()}
     ours.load_state_dict({**weights, "encoder.mean": ours.encoder.mean, "encoder.std": ours.encoder.std})
+    return ours, theirs
 
+
+def _assert_equal_gradients(ours: VideoMAE, theirs: VideoMAEForPreTraining) -> None:
+    gradients = _in_our_names({name: p.grad for name, p in theirs.named_parameters()})
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad is not None
+        largest = gradients[name].abs().max()
+        assert largest > 0, name
+        assert (parameter.grad - gradients[name]).abs().max() <= 1e-5 * largest, name
+
+
+@pytest.mark.parametrize("normalise_target", [True, False], ids=["normalised", "raw"])
+@pytest.mark.parametrize(
+    ("mask", "ratio"), [("tube", 0.9), ("random", 0.75), ("random", 0.3), ("frame", 0.5), ("block", 0.4)]
+)
+def test_loss_and_every_gradient_equal_transformers(mask: MaskKind, ratio: float, normalise_target: bool) -> None:
+    ours, theirs = _alike(mask=mask, mask_ratio=ratio, normalise_target=normalise_target)
     views, batch = _batch()
     loss = ours.losses(views, batch)["loss"]
     loss.backward()
@@ -109,12 +125,120 @@ def test_loss_and_every_gradient_equal_transformers(mask: MaskKind, ratio: float
     reference.backward()
 
     assert loss.item() == pytest.approx(reference.item(), rel=1e-5)
-    gradients = _in_our_names({name: p.grad for name, p in theirs.named_parameters()})
-    for name, parameter in ours.named_parameters():
-        assert parameter.grad is not None
-        largest = gradients[name].abs().max()
-        assert largest > 0, name
-        assert (parameter.grad - gradients[name]).abs().max() <= 1e-5 * largest, name
+    _assert_equal_gradients(ours, theirs)
+
+
+def _tubelets(clip: Tensor, frames: int) -> Tensor:
+    """[B, C, T, H, W] -> [B, N, C, frames * 4 * 4], token by token."""
+    pieces = [
+        clip[:, :, frames * t : frames * (t + 1), PATCH * h : PATCH * (h + 1), PATCH * w : PATCH * (w + 1)].flatten(2)
+        for t in range(clip.shape[2] // frames)
+        for h in range(SIZE // PATCH)
+        for w in range(SIZE // PATCH)
+    ]
+    return torch.stack(pieces, dim=1)
+
+
+def _normalised(patches: Tensor) -> Tensor:
+    """Of each channel of each patch; the standard deviation is the unbiased one."""
+    return (patches - patches.mean(dim=-1, keepdim=True)) / (patches.std(dim=-1, keepdim=True) + 1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
+def test_dual_masking_equals_the_parts_of_transformers(ratio: float) -> None:
+    """VideoMAE V2: the decoder is asked for a running cell's places, and what the encoder saw does not count."""
+    ours, theirs = _alike(mask="tube", mask_ratio=0.6, decoder_mask="running_cell", decoder_mask_ratio=ratio)
+    views, batch = _batch()
+    loss = ours.losses(views, batch)["loss"]
+    loss.backward()
+
+    visible, hidden = ours.draw_mask(batch["key"], (2, 4, 4))
+    asked, _ = ours.draw_decoder_mask(batch["key"], hidden, (2, 4, 4))
+    masked = torch.zeros(3, 32, dtype=torch.bool).scatter_(1, hidden, True)
+    pixels = ours.encoder.normalise(views["clip"], channel_dim=1).transpose(1, 2)
+    encoded = theirs.encoder_to_decoder(theirs.videomae(pixels, bool_masked_pos=masked).last_hidden_state)
+    table = theirs.position_embeddings[0]
+    shown, wanted = encoded + table[visible], theirs.mask_token + table[asked]
+    logits = theirs.decoder(torch.cat([shown, wanted], dim=1), asked.shape[1]).logits
+    # transformers' pixels have their channel last, ours first
+    prediction = logits.view(*asked.shape, -1, 3).transpose(2, 3)
+    target = _normalised(_tubelets(views["clip"], TUBELET))
+    terms = [
+        (prediction[b, place] - target[b, token]).square().mean()
+        for b in range(3)
+        for place, token in enumerate(asked[b].tolist())
+        if token in hidden[b].tolist()
+    ]
+    reference = torch.stack(terms).mean()
+    reference.backward()
+
+    assert asked.shape[1] == 32 * (1 - ratio) and len(terms) < asked.numel()
+    assert loss.item() == pytest.approx(reference.item(), rel=1e-5)
+    _assert_equal_gradients(ours, theirs)
+
+
+def test_decoder_masks_belong_to_samples_and_all_four_occur() -> None:
+    method = _method(decoder_mask="running_cell")
+    key = torch.arange(64) * 104729
+    _, hidden = method.draw_mask(key, (2, 4, 4))
+    whole, counted = method.draw_decoder_mask(key, hidden, (2, 4, 4))
+    halves = [method.draw_decoder_mask(*half, (2, 4, 4))[0] for half in zip(key.chunk(2), hidden.chunk(2), strict=True)]
+    assert torch.equal(whole, torch.cat(halves))
+    assert len(whole.unique(dim=0)) == 4
+    for row, counts, gone in zip(whole.tolist(), counted.tolist(), hidden.tolist(), strict=True):
+        assert counts == [token in gone for token in row]
+
+
+def test_a_dual_masked_decoder_works_on_fewer_tokens() -> None:
+    with torch.device("meta"):
+        method = VideoMAE(VisionTransformer(16, 224, 64, 1, 1), decoder_mask="running_cell")
+    seen: list[int] = []
+    method.decoder.blocks[0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[1]))
+    places = torch.empty(1, 784, dtype=torch.long, device="meta")
+    method.decode(torch.empty(1, 160, 64, device="meta"), places[:, :160], places, (8, 14, 14))
+    assert seen == [944]  # of 1568 without
+
+
+@pytest.mark.parametrize("normalise_target", [True, False], ids=["normalised", "raw"])
+def test_the_target_of_the_centre_frame_is_its_patch_at_the_tokens_place(normalise_target: bool) -> None:
+    method = _method(target="centre_frame", normalise_target=normalise_target)
+    clip, places = _batch()[0]["clip"], torch.tensor([[6, 31, 22]] * 3)
+    patches = _tubelets(clip[:, :, 2:3], frames=1)
+    expected = (_normalised(patches) if normalise_target else patches)[:, [6, 15, 6]].flatten(2)
+    torch.testing.assert_close(method.target(clip, places, (2, 4, 4)), expected, rtol=1e-4, atol=1e-5)
+    assert method.decoder.head.out_features == 3 * PATCH * PATCH
+
+
+@pytest.mark.parametrize("normalise_target", [True, False], ids=["normalised", "raw"])
+def test_the_denser_target_has_the_frames_between_those_encoded(normalise_target: bool) -> None:
+    method = _method(target="denser_clip", normalise_target=normalise_target, mask="random", mask_ratio=0.5)
+    clip = torch.rand(3, 3, 2 * FRAMES, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+    key = torch.arange(3) * 7919
+    visible, hidden = method.draw_mask(key, (2, 4, 4))
+    sample = torch.arange(3)[:, None]
+    patches = _tubelets(clip, frames=2 * TUBELET)
+    target = (_normalised(patches) if normalise_target else patches)[sample, hidden].flatten(2)
+    encoded = method.encoder.tokens(clip[:, :, [0, 2, 4, 6]], visible)
+    expected = (method.decode(encoded, visible, hidden, (2, 4, 4)) - target).square().mean()
+    assert method.losses({"clip": clip}, {"key": key})["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", get_args(ErrorKind))
+def test_the_loss_is_the_one_that_was_chosen(kind: ErrorKind) -> None:
+    method = _method(loss=kind, mask="random", mask_ratio=0.5)
+    views, batch = _batch()
+    visible, hidden = method.draw_mask(batch["key"], (2, 4, 4))
+    prediction = method.decode(method.encoder.tokens(views["clip"], visible), visible, hidden, (2, 4, 4))
+    far = (prediction - method.target(views["clip"], hidden, (2, 4, 4))).abs()
+    error = {"mse": far**2, "l1": far, "smooth_l1": torch.where(far < 1, far**2 / 2, far - 0.5)}[kind].mean()
+    assert method.losses(views, batch)["loss"].item() == pytest.approx(error.item(), rel=1e-5)
+    assert (method.chance(3) is None) == (kind != "mse")
+
+
+def test_a_decoder_mask_that_cannot_run_is_refused() -> None:
+    odd = VisionTransformer(FRAMES, 12, DIM, depth=1, heads=4, patch_size=PATCH)
+    with pytest.raises(ValueError, match="the grid has 3 x 3 places"):
+        VideoMAE(odd, decoder_mask="running_cell")
 
 
 @pytest.mark.parametrize("mask", get_args(MaskKind))
@@ -153,7 +277,7 @@ def test_the_encoder_never_sees_a_hidden_token() -> None:
 def test_the_target_is_the_pixels_of_the_hidden_tokens() -> None:
     method = _method(normalise_target=False)
     clip = _batch()[0]["clip"]
-    target = method.target(clip, torch.tensor([[6, 31]] * 3))
+    target = method.target(clip, torch.tensor([[6, 31]] * 3), (2, 4, 4))
     first = clip[1, :, 0:2, 4:8, 8:12].flatten()  # token 6: time slot 0, row 1, column 2 of 4
     assert torch.equal(target[1, 0], first)
     assert torch.equal(target[1, 1], clip[1, :, 2:4, 12:16, 12:16].flatten())
@@ -245,14 +369,15 @@ def test_what_cannot_work_is_refused() -> None:
     assert refusal is not None and "which MeanFrame cannot" in refusal
 
 
-def test_masks_are_drawn_outside_of_the_compiled_graph() -> None:
+@pytest.mark.parametrize("settings", [{}, {"decoder_mask": "running_cell"}], ids=["v1", "v2"])
+def test_masks_are_drawn_outside_of_the_compiled_graph(settings: dict[str, Any]) -> None:
     graphs: list[torch.fx.GraphModule] = []
 
     def keep(graph: torch.fx.GraphModule, _: Any) -> Any:
         graphs.append(graph)
         return graph.forward
 
-    method = _method()
+    method = _method(**settings)
     loss = torch.compile(method.losses, backend=keep)(*_batch())["loss"]
     assert torch.equal(loss, method.losses(*_batch())["loss"])
     assert graphs and not any(">>" in graph.code for graph in graphs)

@@ -4,13 +4,25 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vssl.nn.masks import Grid, MaskKind, hidden_count, hidden_tokens, split_tokens, units
+from vssl.nn.masks import (
+    Grid,
+    MaskKind,
+    block_cover,
+    draws,
+    dropped_count,
+    dropped_tokens,
+    hidden_count,
+    hidden_tokens,
+    split_tokens,
+    units,
+)
 
-KINDS: tuple[MaskKind, ...] = ("tube", "random", "frame")
+EVEN: tuple[MaskKind, ...] = ("tube", "random", "frame")
+KINDS: tuple[MaskKind, ...] = (*EVEN, "block")
 
 
 def _noise(kind: MaskKind, grid: Grid, batch: int = 3, seed: int = 0) -> Tensor:
-    return torch.rand(batch, units(kind, grid), generator=torch.Generator().manual_seed(seed))
+    return torch.rand(batch, draws(kind, grid), generator=torch.Generator().manual_seed(seed))
 
 
 # (grid side, ratio) -> masked places of a frame; the official generator truncates.
@@ -79,7 +91,7 @@ def test_a_mask_does_not_depend_on_the_batch(kind: MaskKind) -> None:
     assert torch.equal(hidden_tokens(noise, kind, 0.75, grid), torch.cat(halves))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVEN)
 def test_every_place_is_hidden_equally_often(kind: MaskKind) -> None:
     grid = (4, 3, 4)
     hidden = hidden_tokens(_noise(kind, grid, batch=4000), kind, 0.75, grid)
@@ -102,3 +114,87 @@ def test_equal_numbers_still_give_exact_counts() -> None:
 def test_a_mask_of_nothing_or_everything_is_refused(kind: MaskKind, ratio: float, grid: Grid, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         hidden_count(kind, ratio, grid)
+
+
+# Published share of hidden tokens in percent (arXiv:2106.11250, table of mask ratios), by grid and number of blocks.
+@pytest.mark.parametrize(
+    ("grid", "published"),
+    [
+        ((5, 16, 16), {4: 11.9, 5: 14.5, 6: 17.0, 7: 19.4, 8: 21.7}),
+        ((5, 32, 32), {4: 10.6, 5: 13.1, 6: 15.2, 7: 17.5, 8: 19.5}),
+        ((10, 16, 16), {4: 10.4, 5: 12.8, 6: 15.0, 7: 17.1, 8: 19.2}),
+    ],
+    ids=str,
+)
+def test_unions_of_blocks_hide_the_published_share(grid: Grid, published: dict[int, float]) -> None:
+    noise = torch.rand(1500, 6 * 8, generator=torch.Generator().manual_seed(0))
+    cover = block_cover(noise, grid)
+    for blocks, percent in published.items():
+        share = cover[:, :blocks].any(dim=1).float().mean().item()
+        assert 100 * share == pytest.approx(percent, abs=0.5)
+
+
+def test_blocks_are_cuboids_at_the_drawn_places() -> None:
+    grid = (5, 6, 8)
+    noise = torch.rand(4, 6 * 3, generator=torch.Generator().manual_seed(1))
+    cover = block_cover(noise, grid).view(4, 3, *grid)
+    for row, numbers in enumerate(noise.view(4, 3, 2, 3).tolist()):
+        for block, (sizes, corners) in enumerate(numbers):
+            lengths = [1 + int(number * limit) for number, limit in zip(sizes, (3, 3, 4), strict=True)]
+            starts = [int(u * (n - size + 1)) for u, n, size in zip(corners, grid, lengths, strict=True)]
+            expected = torch.zeros(grid, dtype=torch.bool)
+            t, h, w = (slice(start, start + size) for start, size in zip(starts, lengths, strict=True))
+            expected[t, h, w] = True
+            assert torch.equal(cover[row, block], expected)
+
+
+@given(ratio=st.sampled_from([0.14, 0.5, 0.9, 0.99]), seed=st.integers(0, 50))
+def test_a_block_mask_is_a_union_of_blocks_up_to_the_last_one(ratio: float, seed: int) -> None:
+    grid = (4, 6, 6)
+    noise = _noise("block", grid, batch=2, seed=seed)
+    hidden = hidden_tokens(noise, "block", ratio, grid)
+    union = block_cover(noise, grid).cumsum(dim=1) > 0
+    for row, unions in zip(hidden, union, strict=True):
+        whole = [part for part in unions if part.sum() <= row.sum()]
+        assert not whole or (row | whole[-1]).sum() == row.sum()
+        if len(whole) < len(unions):
+            assert not (row & ~unions[len(whole)]).any()
+
+
+def test_blocks_fit_into_the_smallest_grid() -> None:
+    assert hidden_tokens(_noise("block", (1, 1, 2)), "block", 0.5, (1, 1, 2)).sum(dim=1).tolist() == [1, 1, 1]
+
+
+def _cells(ratio: float, place: float = 0.0, grid: Grid = (5, 2, 2)) -> list[str]:
+    dropped = dropped_tokens(torch.tensor([[place]]), "running_cell", ratio, grid)
+    return ["".join(str(int(value)) for value in slot) for slot in dropped.view(grid[0], -1)]
+
+
+def test_running_cells_are_the_official_ones() -> None:
+    assert _cells(0.5) == ["1001", "0011", "0110", "1100", "1001"]
+    assert _cells(0.75) == ["1101", "1011", "0111", "1110", "1101"]
+    assert _cells(0.5, place=0.26)[0] == _cells(0.5)[1]  # the second of four masks begins one time slot later
+    assert _cells(0.5, grid=(1, 2, 4)) == ["10100101"]
+
+
+def test_running_cells_drop_every_place_equally_often() -> None:
+    grid = (8, 14, 14)
+    dropped = dropped_tokens(torch.tensor([[0.0], [0.3], [0.6], [0.9]]), "running_cell", 0.5, grid)
+    assert dropped_count("running_cell", 0.5, grid) == 784
+    assert dropped.sum(dim=1).tolist() == [784] * 4
+    assert len(dropped.unique(dim=0)) == 4
+    assert (dropped.view(4, 2, 4, 196).sum(dim=2) == 2).all()  # of every four time slots in a row, two
+    assert (dropped.float().mean(dim=0) == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "grid", "text"),
+    [
+        (0.2, (2, 2, 2), "decoder_mask_ratio=0.2 drops 0 of 4 places"),
+        (1.0, (2, 2, 2), "drops 4 of 4 places of a cell"),
+        (0.5, (8, 7, 7), "needs even numbers of rows and columns, and the grid has 7 x 7 places"),
+    ],
+)
+def test_cells_that_cannot_run_are_refused(ratio: float, grid: Grid, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        dropped_tokens(torch.zeros(1, 1), "running_cell", ratio, grid)

@@ -32,6 +32,15 @@ def test_contracts_are_kept(code: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_lstcl_may_import_three_methods_and_no_fourth(code: Path, tmp_path: Path) -> None:
+    shutil.copytree(code, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "methods/lstcl.py").open("a", encoding="utf-8") as file:
+        file.write("import methods.videomae\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1
+    assert "What two methods share lies in vssl BROKEN" in done.stdout.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [

@@ -68,6 +68,7 @@ class Runs:
         stamp: dict[str, Any] | None = None,
         checkpoint: str | None = None,
         padded: int = 0,
+        clamped: int = 0,
         health: dict[str, Any] | None = None,
         probe: list[float] | None = None,
         **changes: Any,
@@ -119,7 +120,9 @@ class Runs:
                 },
                 "seed": seed,
                 "budget": {"planned": bound["budget"], **(budget if done else {})},
-                "clips": {"samples": samples, "positions": [position], "padded": padded, "replaced": []}
+                "clips": {
+                    "samples": samples, "positions": [position], "padded": padded, "clamped": clamped, "replaced": [],
+                }
                 if done
                 else None,
                 **({"health": health} if health else {}),

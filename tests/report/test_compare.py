@@ -226,6 +226,13 @@ def test_a_failed_evaluation_is_listed_and_leaves_its_place_empty(runs: Runs) ->
     assert len(table.columns) == 1
 
 
+def test_views_at_a_smaller_stride_are_counted_and_no_line_tells_of_none(runs: Runs) -> None:
+    runs.run("lstcl", {KNN: 0.5}, clamped=1200)
+    runs.run("videomae", {KNN: 0.5})
+    told = [line for line in comparison(runs.folder).lines if "smaller stride" in line]
+    assert told == ["lstcl: 1,200 views were read at a smaller stride to fit into their video."]
+
+
 def test_padded_and_replaced_clips_are_counted_over_seeds(runs: Runs) -> None:
     for seed in range(2):
         runs.run("videomae", {KNN: 0.5}, seed=seed, padded=600)

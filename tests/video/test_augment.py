@@ -1,3 +1,5 @@
+import colorsys
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,13 +15,15 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
 from vssl.video.augment import Drawn, apply, draw
-from vssl.video.crops import crop_box, crop_resize
+from vssl.video.crops import crop_box, crop_boxes, crop_resize, crops_resize
 from vssl.video.draws import sample_keys
 from vssl.video.photometric import (
     adjust_brightness_,
     adjust_contrast_,
+    adjust_contrast_of_clip_,
     adjust_hue_,
     adjust_saturation_,
+    adjust_saturation_of_hsv_,
     blur_kernel_size,
     gaussian_blur,
     greyscale,
@@ -80,6 +84,41 @@ def test_an_operation_equals_torchvision(
         torch.testing.assert_close(one, theirs(before, parameter), atol=1e-5, rtol=0)
     assert found.min() >= -1e-6
     assert found.max() <= 1 + 1e-6
+
+
+def test_contrast_of_a_clip_is_about_the_mean_of_each_channel_over_all_frames() -> None:
+    clip, factors = unit(clips(4)), [0.0, 0.6, 1.0, 1.8]
+    found = adjust_contrast_of_clip_(clip.clone(), torch.tensor(factors))
+    for one, before, factor in zip(found, clip.double(), factors, strict=True):
+        for channel in range(3):
+            values = before[:, channel].flatten().tolist()
+            mean = sum(values) / len(values)
+            expected = [min(max((value - mean) * factor + mean, 0.0), 1.0) for value in values]
+            assert one[:, channel].flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_saturation_of_hsv_is_a_way_to_hsv_and_back() -> None:
+    clip, factors = unit(clips(4)), [0.0, 0.6, 1.0, 1.8]
+    found = adjust_saturation_of_hsv_(clip.clone(), torch.tensor(factors))
+    for one, before, factor in zip(found, clip, factors, strict=True):
+        pixels = before.permute(0, 2, 3, 1).reshape(-1, 3).tolist()
+        hsv = [colorsys.rgb_to_hsv(*pixel) for pixel in pixels]
+        expected = torch.tensor([colorsys.hsv_to_rgb(hue, min(s * factor, 1.0), value) for hue, s, value in hsv])
+        torch.testing.assert_close(one.permute(0, 2, 3, 1).reshape(-1, 3), expected, atol=1e-5, rtol=0)
+
+
+def test_colour_chooses_contrast_and_saturation_and_changes_no_draw() -> None:
+    clip, augment = clips(64), Augment(jitter=(0.0, 0.8, 0.8, 0.0), jitter_p=1.0, flip=0.0, grey_p=0.0, blur_p=0.0)
+    drawn, other = (draw(KEYS, 0, replace(augment, colour=colour), True) for colour in ("torchvision", "tensorflow"))
+    assert np.array_equal(drawn.rows(), other.rows())
+    found = apply(clip, other)
+    operations = {1: adjust_contrast_of_clip_, 2: adjust_saturation_of_hsv_}
+    for row in range(64):
+        expected = unit(clip[row : row + 1])
+        for turn in other.order[row].tolist():
+            if turn in operations:
+                expected = operations[turn](expected, other.factors[row, turn : turn + 1])
+        torch.testing.assert_close(found[row], expected[0].transpose(0, 1), atol=1e-5, rtol=0)
 
 
 def test_the_blur_spans_a_tenth_of_the_view() -> None:
@@ -152,6 +191,48 @@ def test_all_frames_of_a_clip_share_one_draw() -> None:
     assert torch.equal(found[:, :, 0], found[:, :, 2])
 
 
+PER_FRAME = replace(EVERYTHING, per_frame=True)
+
+
+def test_per_frame_each_frame_has_draws_of_its_own_and_the_first_the_clips() -> None:
+    clip = clips(64)
+    clip[:, 1:] = clip[:, :1]  # a still, so that only the draws can tell frames apart
+    drawn, shared = draw(KEYS, 0, PER_FRAME, True, frames=3), draw(KEYS, 0, EVERYTHING, True)
+    assert drawn.flip.shape == (64, 3) and drawn.order.shape == drawn.factors.shape == (64, 3, 4)
+    assert drawn.rows().shape == (64, 36)
+    assert np.array_equal(drawn.rows()[:, :12], shared.rows())
+    frames = torch.stack([drawn.flip, drawn.grey, drawn.sigma > 0, drawn.threshold.isfinite()]).float()
+    assert np.abs(np.corrcoef(frames.flatten(0, 1).T.numpy()) - np.eye(3)).max() < 0.3
+    found = apply(clip, drawn)
+    assert found.shape == (64, 3, 3, 16, 16)
+    torch.testing.assert_close(found[:, :, 0], apply(clip, shared)[:, :, 0])
+    for frame in range(3):
+        rows = torch.from_numpy(drawn.rows()[:, 12 * frame : 12 * frame + 12])
+        alone = Drawn(
+            rows[:, 0].bool(), rows[:, 1:5].long(), rows[:, 5:9], rows[:, 9].bool(), rows[:, 10], rows[:, 11]
+        )  # fmt: skip
+        torch.testing.assert_close(found[:, :, frame], apply(clip[:, frame : frame + 1], alone)[:, :, 0])
+    assert not torch.equal(found[:, :, 0], found[:, :, 1])
+    assert not torch.equal(found[:, :, 1], found[:, :, 2])
+
+
+def test_per_frame_the_batch_does_not_enter() -> None:
+    clip = clips(64)
+    whole = apply(clip, draw(KEYS, 1, PER_FRAME, True, frames=3))
+    parts = [apply(clip[rows], draw(KEYS[rows], 1, PER_FRAME, True, frames=3)) for rows in torch.arange(64).split(5)]
+    assert torch.equal(whole, torch.cat(parts))
+    assert draw(KEYS[:0], 1, PER_FRAME, True, frames=3).rows().shape[0] == 0
+
+
+def test_frames_enter_only_where_they_are_drawn_apart() -> None:
+    assert np.array_equal(draw(KEYS, 0, SHARED, True, frames=3).rows(), draw(KEYS, 0, SHARED, True).rows())
+
+
+def test_draws_are_those_of_older_runs() -> None:
+    found = hashlib.sha256(draw(KEYS, 0, EVERYTHING, True).rows().tobytes()).hexdigest()
+    assert found == "156f1b000db45c101e3870215068959c976eb9bddcfe95e54d64aee10badfd22"
+
+
 MANY = torch.from_numpy(sample_keys(1, 0, np.arange(20_000)))
 
 
@@ -200,7 +281,7 @@ def test_rows_tell_every_parameter() -> None:
     rows = drawn.rows()
     assert rows.shape == (64, 12)
     assert rows.dtype == np.float32
-    fields: dict[str, Any] = vars(drawn)
+    fields: dict[str, Any] = {name: value for name, value in vars(drawn).items() if name != "colour"}
     for name, value in fields.items():
         changed = value.clone()
         changed[7] = ~changed[7] if value.dtype == torch.bool else changed[7] + 1 + (changed[7] > 1e9)
@@ -286,6 +367,18 @@ def test_multi_scale_crops_are_videomaes(height: int, width: int, sides: list[in
 def test_without_augmentation_the_centre_square_is_taken() -> None:
     assert crop_box(5, 0, None, 240, 321, 112) == (0, 40, 240, 240)
     assert crop_box(5, 0, None, 64, 48, 112) == (8, 0, 48, 48)
+
+
+def test_per_frame_each_frame_has_a_crop_of_its_own_and_the_first_the_clips() -> None:
+    found = crop_boxes(5, 0, PER_FRAME, 240, 320, 112, frames=4)
+    assert len(set(found)) == 4
+    assert found[:1] == crop_boxes(5, 0, SHARED, 240, 320, 112, frames=4) == [crop_box(5, 0, SHARED, 240, 320, 112)]
+    clip = torch.randint(0, 256, (4, 3, 240, 320), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    cut = crops_resize(clip, found, 32)
+    assert cut.is_contiguous()
+    for frame, box in enumerate(found):
+        assert torch.equal(cut[frame], crop_resize(clip, box, 32)[frame])
+    assert torch.equal(crops_resize(clip, found[:1], 32), crop_resize(clip, found[0], 32))
 
 
 def test_crops_of_positions_are_drawn_apart() -> None:

@@ -169,6 +169,30 @@ def test_short_videos_are_padded_by_the_rule_and_counted() -> None:
     assert not torch.equal(item["views"]["a"][4], item["views"]["a"][5])
 
 
+def test_a_video_too_short_for_the_stride_is_read_at_a_smaller_one_and_counted() -> None:
+    views = Views(short=SHARED, long=replace(SHARED, stride=8, pad="clamp_stride"))
+    clips = dataset(views, lengths=[57, 40, 6])
+    items = [clips[index, 5] for index in range(3)]
+    steps = [((item["time"]["long"] - 3) * 25).round().astype(int) for item in items]
+    assert [set(np.diff(indices).tolist()) for indices in steps] == [{8}, {5}, {1, 0}]
+    assert steps[2].tolist() == [0, 1, 2, 3, 4, 5, 5, 5]
+    batch = collate(items)
+    assert batch["clamped"]["long"].tolist() == [False, True, True]
+    assert batch["padded"]["long"].tolist() == [False, False, True]
+    assert batch["clamped"]["short"].tolist() == [False, False, False]
+    assert batch["padded"]["short"].tolist() == [False, False, True]
+
+
+def test_per_frame_crops_are_told_and_enter_the_digest() -> None:
+    views = Views(clip=replace(SHARED, augment=Augment(per_frame=True)))
+    item, shared = dataset(views)[0, 5], dataset()[0, 5]
+    assert item["box"]["clip"].shape == (8, 4) and shared["box"]["clip"].shape == (4,)
+    assert item["box"]["clip"][0].tolist() == shared["box"]["clip"].tolist()
+    assert torch.equal(item["views"]["clip"][0], shared["views"]["clip"][0])
+    assert not torch.equal(item["views"]["clip"][1], shared["views"]["clip"][1])
+    assert bytes(item["digest"]["clip"]) != bytes(shared["digest"]["clip"])
+
+
 def test_a_view_that_refuses_padding_names_video_and_view() -> None:
     views = Views(clip=replace(SHARED, pad="refuse"))
     with pytest.raises(WorkError, match=r"10: view clip: 8 frames .* need 15, there are 10\n  hint: views.clip.pad="):
@@ -204,6 +228,7 @@ _PER_VIEW = {
     "box": ((3, 4), torch.float32),
     "digest": ((3, 32), torch.uint8),
     "padded": ((3,), torch.bool),
+    "clamped": ((3,), torch.bool),
 }
 
 

@@ -12,6 +12,7 @@ from vssl.video.relations.same import Same
 from vssl.video.sampling import (
     Pad,
     centre_start,
+    clamped_stride,
     clip_indices,
     clip_indices_by_time,
     span,
@@ -66,6 +67,12 @@ def test_every_start_that_fits_is_equally_likely() -> None:
     assert np.bincount(starts).tolist() == [1000] * 8
     assert uniform_start(1 - 2**-53, 15, 22) == 7
     assert uniform_start(0.99, 22, 22) == uniform_start(0.99, 23, 22) == 0
+
+
+@given(frames=st.integers(1, 32), stride=st.integers(1, 40), video_len=st.integers(1, 300))
+def test_a_clamped_stride_is_the_largest_that_fits(frames: int, stride: int, video_len: int) -> None:
+    fitting = [one for one in range(1, stride + 1) if span(frames, one) <= video_len]
+    assert clamped_stride(frames, stride, video_len) == max(fitting, default=1)
 
 
 def test_the_centre() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vssl.cli.arguments import CONFIG_DIR, Arguments
+from vssl.cli.checkpoint_import import told_by
 from vssl.cli.command import Command
 from vssl.cli.configure import DRY_RUN, bound_configuration, dry_run
 from vssl.config.errors import UserError
@@ -15,6 +16,10 @@ CHECKPOINT = "checkpoint="
 def run(arguments: Arguments) -> int:
     encoder = _run_of(_encoder(arguments))
     arguments, checkpoint = _take_checkpoint(arguments)
+    if weights := arguments.paths.get("backbone.weights"):
+        raise UserError(
+            f"backbone.weights={weights} starts a training; an encoder is given as it is: evaluate {weights}"
+        )
     base, names = _of_run(Path(encoder))
     composed, bound = bound_configuration(arguments, needed=("eval", "backbone", "data"), base=base)
     if DRY_RUN in arguments.flags:
@@ -32,7 +37,7 @@ def _encoder(arguments: Arguments) -> str:
     if len(given) != 1:
         raise UserError(
             f"evaluate needs one ENCODER, {len(given)} given",
-            "a run folder, or random (the chosen backbone= untrained), or mean_frame",
+            "a run folder, a file of weights, random (the chosen backbone= untrained) or mean_frame",
         )
     return given[0]
 
@@ -59,7 +64,7 @@ def _take_checkpoint(arguments: Arguments) -> tuple[Arguments, Literal["final", 
 def _of_run(folder: Path) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """Configuration of a run and the names of its backbone and data set; nothing for an encoder without a folder."""
     if not (folder / "config.yaml").is_file():
-        return None, {}
+        return _of_file(folder)
     from vssl.records.record import read_record
     from vssl.records.run_config import read_config
 
@@ -67,11 +72,26 @@ def _of_run(folder: Path) -> tuple[dict[str, Any] | None, dict[str, str]]:
     return read_config(folder), {part: identity[part] for part in ("backbone", "data")}
 
 
+def _of_file(path: Path) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """Backbone and clip that a file of a known layout tells, and the layout for the backbone's name."""
+    if not path.exists():
+        return None, {}
+    from vssl.checkpoints.load import open_known
+    from vssl.evaluation.encoders import is_foreign
+
+    if not is_foreign(path):
+        return None, {}
+    opened, layout = open_known(path)
+    told = told_by(opened, layout)
+    return told, {"backbone": layout.name} if told else {}
+
+
 COMMAND = Command(
     name="evaluate",
     summary="one encoder under one or more protocols: records beside the run",
     description=(
-        "Reads an encoder, a run folder of ours, `random` (the chosen backbone= untrained) or `mean_frame`, and "
+        "Reads an encoder, a run folder of ours, a file of weights of a known layout (vssl checkpoint inspect FILE), "
+        "`random` (the chosen backbone= untrained) or `mean_frame`, and "
         "measures it by the protocols of eval=, on the labels of eval.label=. Data, clip, backbone and seed are those "
         "of the run unless you say otherwise. Writes a record and per-video predictions for each protocol and label, "
         "beside the run or, without one, under <run.out>/encoders/, and prints their paths. What is there already is "
@@ -79,7 +99,7 @@ COMMAND = Command(
     ),
     examples=(
         "vssl evaluate runs/NAME eval=knn,linear",
-        "vssl evaluate runs/NAME eval=knn eval.knn.k=10 eval.label=[motion,shape]",
+        "vssl evaluate checkpoint.pth eval=knn data=video_list data.root=clips",
         "vssl evaluate random backbone=vit_nano backbone.patch_size=8 scale=smoke",
     ),
     run=run,

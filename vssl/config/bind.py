@@ -14,6 +14,8 @@ __all__ = ["bind", "construct", "import_target"]
 Built = TypeVar("Built")
 
 LEFT_ALONE = ("bench",)
+# Keys of a node that vssl itself takes, beside the constructor's: where first weights come from, and their hash.
+BESIDE = {"backbone": ("weights", "weights_sha256")}
 ROOT_SCALARS = {"seed": int}
 
 
@@ -29,7 +31,9 @@ def bind(tree: Mapping[str, Any]) -> dict[str, Any]:
     bound: dict[str, Any] = {}
     for key, node in tree.items():
         if isinstance(node, Mapping) and TARGET in node:
-            bound[key] = binder.node(node, object, key).plain()
+            own = {name: node[name] for name in BESIDE.get(key, ()) if name in node}
+            arguments = {name: value for name, value in node.items() if name not in own}
+            bound[key] = {**(binder.node(arguments, object, key).plain() or {}), **own}
         elif isinstance(node, Mapping | list | tuple) and node and key not in LEFT_ALONE:
             given = f"{key}={{...}}" if isinstance(node, list | tuple) else listed([f"{key}.{name}" for name in node])
             binder.problems.append(f"{key}: nothing is chosen that takes {given}; choose {key}=...")
@@ -55,7 +59,8 @@ def construct(node: Mapping[str, Any], expect: type[Built], where: str, **provid
     if not isinstance(node, Mapping) or TARGET not in node:
         raise ConfigError(f"{where}: nothing is chosen; choose {where}=...")
     binder = Binder((*PROVIDED, *provided))
-    bound = binder.node({key: value for key, value in node.items() if key not in provided}, expect, where)
+    left_out = (*provided, *BESIDE.get(where, ()))
+    bound = binder.node({key: value for key, value in node.items() if key not in left_out}, expect, where)
     refuse_if_any(binder.problems)
     built = bound.build(provided)
     assert isinstance(built, expect), f"{where} was bound to a subclass of {expect.__name__}"

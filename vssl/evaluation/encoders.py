@@ -1,5 +1,6 @@
 """Where an encoder comes from: a run folder, a file of weights, an untrained backbone, or the mean frame."""
 
+import logging
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -9,16 +10,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vssl.backbones.base import Backbone
+from vssl.checkpoints.files import OURS, SETTINGS
+from vssl.checkpoints.known import facts_of
+from vssl.checkpoints.load import fill_with, open_known
+from vssl.checkpoints.own import OWN
 from vssl.config.bind import construct
 from vssl.config.compose import Composed
 from vssl.config.errors import UserError, nearest
 from vssl.evaluation.freeze import weights_hash
 from vssl.method import Method
-from vssl.records.folders import RECORD
+from vssl.records.folders import BACKBONE, RECORD
 from vssl.records.record import Record, read_record
 from vssl.records.run_config import CONFIG, read_config
 from vssl.training.build import assemble
-from vssl.training.run import BACKBONE, LAST
+from vssl.training.run import LAST
 
 Checkpoint = Literal["final", "last"]
 
@@ -32,8 +37,8 @@ def load_encoder(spec: str, bound: dict[str, Any], checkpoint: Checkpoint = "fin
     """The encoder that `spec` names, built from the node `backbone` of `bound`, and who it is.
 
     Args:
-        spec: a run folder, a file `*.safetensors` of our own backbone, "random" (the backbone untrained, by `seed`) or
-            "mean_frame".
+        spec: a run folder, a file of weights of a layout in `vssl.checkpoints.known`, a folder of transformers,
+            "random" (the backbone untrained, by `seed`) or "mean_frame".
         checkpoint: "last" reads the last checkpoint of an unfinished run.
     Returns:
         The encoder on the CPU; {"name", "kind", "method", "weights"}, with "checkpoint" where it is not the final one.
@@ -44,15 +49,18 @@ def load_encoder(spec: str, bound: dict[str, Any], checkpoint: Checkpoint = "fin
         encoder = construct(mean_frame_node(bound), Backbone, "backbone")
         return encoder, _identity(spec, MEAN_FRAME, spec, encoder)
     if spec == RANDOM:
+        if path_of_start := (bound["backbone"] or {}).get("weights"):
+            raise UserError(
+                f"encoder={RANDOM}: backbone.weights={path_of_start} are not random",
+                f"vssl evaluate {path_of_start} reads them",
+            )
         encoder = untrained(bound)
         return encoder, _identity(spec, RANDOM, spec, encoder)
     path = Path(spec)
+    if is_foreign(path):
+        return _of_file(path, bound)
     if path.is_dir():
         return _of_run(path, bound, checkpoint)
-    if path.is_file():
-        encoder = untrained(bound)
-        fill(encoder, _read_weights(path, "copy it again from where it came from"), path)
-        return encoder, _identity(path.stem, "file", path.stem, encoder)
     raise UserError(f"encoder={spec}: there is no such folder or file{_nearest_encoder(path)}", _KINDS)
 
 
@@ -62,6 +70,8 @@ def load(run_or_file: str | Path, method: bool = False) -> Backbone | Method:
     >>> encoder = vssl.load("runs/simsiam-vit_nano-moving_shapes-s0-0a1b2c3d")
     """
     folder = Path(run_or_file)
+    if is_foreign(folder) and not (folder.parent.parent / CONFIG).is_file() and not method:
+        return _alone(folder)
     if folder.is_file():
         # checkpoints/backbone.safetensors of a run: its settings lie two folders up.
         folder = folder.parent.parent
@@ -71,6 +81,13 @@ def load(run_or_file: str | Path, method: bool = False) -> Backbone | Method:
     if method:
         return _last_method(folder, bound, read_record(folder))
     return _of_run(folder, bound, "final")[0]
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether weights lie at `path` itself, a file or a folder of an export, and no run."""
+    if path.is_dir():
+        return not (path / CONFIG).is_file() and any((path / name).is_file() for name in (SETTINGS, OURS))
+    return path.is_file()
 
 
 def run_config(folder: Path) -> dict[str, Any]:
@@ -112,7 +129,30 @@ def fill(encoder: Backbone, weights: dict[str, torch.Tensor], source: Path) -> N
     encoder.load_state_dict(weights)
 
 
-_KINDS = "an encoder is a run folder, its checkpoints/backbone.safetensors, random or mean_frame"
+_KINDS = "an encoder is a run folder, a file of weights (vssl checkpoint inspect FILE), random or mean_frame"
+
+
+def _of_file(path: Path, bound: dict[str, Any]) -> tuple[Backbone, dict[str, Any]]:
+    """The weights of a file; ours have to fit exactly, those of others as their layout says."""
+    opened, layout = open_known(path)
+    encoder = untrained(bound)
+    if layout.name == OWN:
+        fill(encoder, layout.tensors(opened), path)
+        return encoder, _identity(path.stem, "file", path.stem, encoder)
+    report = fill_with(encoder, bound["backbone"], opened, layout, str(path))
+    logging.getLogger("vssl").info(report.told())
+    name = path.stem if path.is_file() else path.resolve().name
+    return encoder, {**_identity(name, "file", layout.name, encoder), "loaded": report.plain()}
+
+
+def _alone(path: Path) -> Backbone:
+    """An encoder that its file tells in full."""
+    opened, layout = open_known(path)
+    if (facts := facts_of(opened, layout)) is None:
+        raise UserError(f"{path}: the file alone does not tell its backbone", _KINDS)
+    encoder = construct(facts.backbone, Backbone, "backbone")
+    fill_with(encoder, facts.backbone, opened, layout, str(path))
+    return encoder
 
 
 def _of_run(folder: Path, bound: dict[str, Any], checkpoint: Checkpoint) -> tuple[Backbone, dict[str, Any]]:
@@ -128,7 +168,8 @@ def _of_run(folder: Path, bound: dict[str, Any], checkpoint: Checkpoint) -> tupl
             "give its pretrain command again to finish it, or checkpoint=last to read what there is",
         )
     encoder = untrained(bound)
-    fill(encoder, _read_weights(folder / BACKBONE, _made_again(folder)), folder / BACKBONE)
+    again = _made_again(folder) if record["kind"] == "pretrain" else "import it again: vssl checkpoint import"
+    fill(encoder, _read_weights(folder / BACKBONE, again), folder / BACKBONE)
     return encoder, _identity(who["name"], "run", who["method"], encoder)
 
 
@@ -138,6 +179,8 @@ def _last_method(folder: Path, bound: dict[str, Any], record: Record) -> Method:
     if not path.is_file():
         raise UserError(f"{folder}: the run has no checkpoint yet: there is no {LAST} in it")
     threads = torch.get_num_threads()
+    # What it started from is not needed any more, and may be gone.
+    bound = {**bound, "backbone": {key: value for key, value in bound["backbone"].items() if key != "weights"}}
     method = assemble(Composed(bound, record["identity"]), bound).method
     torch.set_num_threads(threads)  # assembling sets those of the run
     try:

@@ -1,12 +1,15 @@
 """Pixel targets of masked methods, and the loss on them."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vssl.losses.precision import at_least_float32
+
+ErrorKind = Literal["mse", "l1", "smooth_l1"]
 
 
 def normalise_patches(patches: Tensor, channels: int, eps: float = 1e-6) -> Tensor:
@@ -27,6 +30,20 @@ def normalise_patches(patches: Tensor, channels: int, eps: float = 1e-6) -> Tens
     return centred.div_(deviation + eps).reshape(patches.shape)
 
 
-def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean over all entries of two tensors of equal shape."""
-    return F.mse_loss(at_least_float32(prediction), at_least_float32(target))
+def reconstruction_error(
+    prediction: Tensor, target: Tensor, kind: ErrorKind = "mse", counted: Tensor | None = None
+) -> Tensor:
+    """The mean over all entries of the tokens that count.
+
+    Args:
+        prediction, target: [B, M, P].
+        kind: squared error, absolute error, or "smooth_l1": half the square below 1, beyond it the absolute one - 1/2.
+        counted: bool [B, M]; None: all tokens. One mean over the batch, so that a sample with more of them weighs more;
+            0 where no token counts.
+    """
+    error = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}[kind]
+    prediction, target = at_least_float32(prediction), at_least_float32(target)
+    if counted is None:
+        return error(prediction, target)
+    per_token = error(prediction, target, reduction="none").mean(dim=-1)
+    return (per_token * counted).sum() / counted.sum().clamp(min=1)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 RECORD = "record.json"
+BACKBONE = "checkpoints/backbone.safetensors"
 
 
 def cache_dir() -> Path:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from vssl.records.weights import weights_file
+
 PARTS = ("data", "views", "backbone", "method", "train", "eval")
 
 # Where the files lie, which label is read, what the user calls them, what the cache may take, when
@@ -39,10 +41,15 @@ def part_hashes(bound: Mapping[str, object], data_content: str) -> dict[str, str
         data_content: hash of the sample ids and file sizes; the data node alone does not say what lies in the folder.
     """
     data = {key: value for key, value in _node(bound, "data").items() if key not in DATA_LEFT_OUT}
+    backbone = dict(_node(bound, "backbone"))
+    path = backbone.pop("weights", None)
+    # The content counts, not the place; a bound run says it itself, and outlives the file.
+    if path and "weights_sha256" not in backbone:
+        backbone["weights_sha256"] = file_hash(weights_file(Path(str(path))))
     parts: dict[str, object] = {
         "data": {"node": data, "content": data_content},
         "views": bound.get("views"),
-        "backbone": {"node": bound.get("backbone"), "clip": bound.get("clip")},
+        "backbone": {"node": backbone or bound.get("backbone"), "clip": bound.get("clip")},
         "method": bound.get("method"),
         "train": {key: bound.get(key) for key in ("train", "optim", "budget", "trainer")},
         "eval": bound.get("eval"),

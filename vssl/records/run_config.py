@@ -8,8 +8,9 @@ from vssl.config.folders import read_yaml
 
 CONFIG = "config.yaml"
 
-# Every run has them, and the last comes last in the file: one that was cut short lacks it.
+# Every run has them, and the last comes last in the file: one that was cut short lacks it. An import has three alone.
 _NEEDED = ("seed", "clip", "data", "backbone", "views", "method")
+IMPORTED = ("seed", "clip", "backbone")
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def read_config(run: Path) -> dict[str, Any]:
         config = read_yaml(path)
     except ConfigError as error:
         raise UserError(str(error), again) from error
-    if missing := [key for key in _NEEDED if not config.get(key) and config.get(key) != 0]:
+    needed = IMPORTED if tuple(config) == IMPORTED else _NEEDED
+    if missing := [key for key in needed if not config.get(key) and config.get(key) != 0]:
         raise UserError(f"{path}: not the whole configuration of a run: there is no {', '.join(missing)} in it", again)
     return config

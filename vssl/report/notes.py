@@ -72,12 +72,14 @@ def same_clips(rows: Sequence[Row], reference: Row | None) -> list[str]:
 
 
 def counted(rows: Sequence[Row]) -> list[str]:
-    """Clips that were padded, and videos that could not be read and were replaced."""
+    """Clips that were padded or read at a smaller stride, and videos that could not be read and were replaced."""
     lines = []
     for row in rows:
         clips_of = [encoder.record.get("clips") or {} for encoder in row.encoders]
         if padded := sum(int(one.get("padded") or 0) for one in clips_of):
             lines.append(f"{row.title}: {padded:,} views were longer than their video and padded.")
+        if clamped := sum(int(one.get("clamped") or 0) for one in clips_of):
+            lines.append(f"{row.title}: {clamped:,} views were read at a smaller stride to fit into their video.")
         if replaced := sum(len(one.get("replaced") or ()) for one in clips_of):
             lines.append(f"{row.title}: {replaced:,} unreadable videos were replaced by others.")
     return lines

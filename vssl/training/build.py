@@ -19,17 +19,21 @@ from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.loggers import Logger
 
 from vssl.backbones.base import Backbone
-from vssl.config.bind import bind, construct, import_target
+from vssl.checkpoints.load import fill_from
+from vssl.checkpoints.report import Report
+from vssl.config.bind import BESIDE, bind, construct, import_target
 from vssl.config.compose import Composed, compose
 from vssl.config.errors import ConfigError, UserError
 from vssl.config.paths import take_paths
 from vssl.datamodule import Loading, VideoDataModule
 from vssl.method import Method
-from vssl.records.hashes import part_hashes, trial_hash
+from vssl.records.hashes import file_hash, part_hashes, trial_hash
+from vssl.records.weights import weights_file
 from vssl.training.budgets import Budget
 from vssl.training.callbacks import StepSeed
 from vssl.training.checkpoint_io import StreamedCheckpoints
 from vssl.training.flops import StepCost, step_cost
+from vssl.training.gradients import Gradients
 from vssl.training.optimisers import Optimiser
 from vssl.training.settings import Run, Train, TrainerOptions
 from vssl.video.views import Views
@@ -48,6 +52,7 @@ class Study:
     budget: Budget
     optimiser: Optimiser
     seed: int
+    start: Report | None = None  # what the first weights were loaded from, once `method` is built
 
     @cached_property
     def content_hash(self) -> str:
@@ -87,6 +92,7 @@ class Study:
         torch.manual_seed(self.seed)  # the encoder comes first: every method starts from the same one
         encoder = construct(self.bound["backbone"], Backbone, "backbone")
         assert isinstance(encoder, Backbone)
+        self.start = start_from(encoder, self.bound["backbone"])
         micro_batch = self.train.batch_size // self.train.accumulate // self.devices
         cls = import_target(self.bound["method"]["_target_"])
         if issubclass(cls, Method) and (reason := cls.refuses(encoder, self.views.names, micro_batch)):
@@ -105,6 +111,11 @@ class Study:
                 self.method.encoder.grid((view.frames, view.size, view.size))
             except ValueError as error:
                 raise ConfigError(f"views.{name}: {error}") from error
+        if self.optimiser.clip_tensor_norm is not None and self.train.precision == "16-mixed":
+            raise ConfigError(
+                "optim.clip_tensor_norm: train.precision=16-mixed would clip gradients before they are unscaled",
+                "train.precision=bf16-mixed scales nothing",
+            )
         self.attach()
         self.datamodule.sampler()
 
@@ -174,7 +185,7 @@ class Study:
             plugins=[StreamedCheckpoints(), *([place] if place else [])],
             gradient_clip_val=self.train.clip_grad_norm,
             logger=self._loggers(folder) or False,
-            callbacks=[StepSeed(self.seed), *callbacks],
+            callbacks=[StepSeed(self.seed), Gradients(), *callbacks],
             default_root_dir=folder,
             use_distributed_sampler=False,
             enable_checkpointing=False,
@@ -210,6 +221,7 @@ def build(overrides: Sequence[str] = ()) -> Built:
     words, paths = take_paths(overrides)
     composed = compose(words, paths=paths)
     study = assemble(composed)
+    study.check()
     study.prepare()
     return Built(study.datamodule, study.method, study.trainer(), study.bound)
 
@@ -217,6 +229,7 @@ def build(overrides: Sequence[str] = ()) -> Built:
 def assemble(composed: Composed, bound: dict[str, Any] | None = None) -> Study:
     """Bind and check everything that can be checked before data is touched."""
     bound = copy.deepcopy(bound if bound is not None else bind(composed.tree))
+    pin_weights(bound)
     parts = {
         name: construct(bound[node], expected, node)
         for name, node, expected in (
@@ -232,6 +245,28 @@ def assemble(composed: Composed, bound: dict[str, Any] | None = None) -> Study:
     study = Study(bound=bound, choices=composed.choices, datamodule=datamodule, seed=bound["seed"], **parts)  # type: ignore[arg-type]
     torch.set_num_threads(study.run.thread_count(study.devices))
     return study
+
+
+def pin_weights(bound: dict[str, Any]) -> None:
+    """Writes the hash of the first weights beside their path, so that a bound configuration says what they were."""
+    node = bound.get("backbone") or {}
+    if node.get("weights") and "weights_sha256" not in node:
+        node["weights_sha256"] = file_hash(weights_file(Path(node["weights"])))
+
+
+def start_from(encoder: Backbone, node: Mapping[str, Any]) -> Report | None:
+    """Fills the encoder with the weights that `backbone.weights` names, if any, and says what matched."""
+    if not node.get("weights"):
+        return None
+    own = {name: value for name, value in node.items() if name not in BESIDE["backbone"]}
+    report = fill_from(encoder, own, Path(node["weights"]))
+    if report.sha256 != node.get("weights_sha256", report.sha256):
+        raise UserError(
+            f"backbone.weights={node['weights']}: the file is another one than this run began with",
+            "put the former file there, or choose another run.name",
+        )
+    logging.getLogger("vssl").info(report.told())
+    return report
 
 
 def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:

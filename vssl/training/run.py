@@ -20,7 +20,7 @@ from vssl.config.errors import UserError, WorkError
 from vssl.config.render import to_yaml
 from vssl.records.atomic import refused, remove_leftovers, writable, write_bytes, write_text
 from vssl.records.environment import environment
-from vssl.records.folders import RECORD
+from vssl.records.folders import BACKBONE, RECORD
 from vssl.records.locks import FolderLock
 from vssl.records.record import read_record, write_record
 from vssl.records.run_config import CONFIG, read_config
@@ -33,11 +33,10 @@ from vssl.training.optimisers import describe_rate
 from vssl.training.progress import Bar
 from vssl.training.settings import cores
 
-BACKBONE = "checkpoints/backbone.safetensors"
 LAST = "checkpoints/last.ckpt"
 
 # What may differ between two starts of one run: where it lies, how fast it goes, who watches.
-_MAY_DIFFER = ("run", "logger", "eval", "bench", "data.prepared_gb", "data.max_bad_fraction")
+_MAY_DIFFER = ("run", "logger", "eval", "bench", "backbone.weights", "data.prepared_gb", "data.max_bad_fraction")
 
 
 def pretrain(
@@ -113,6 +112,7 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, p
                 "samples": study.steps * study.train.batch_size,
                 "positions": study.datamodule.digests(),
                 "padded": study.datamodule.padded,
+                "clamped": study.datamodule.clamped,
                 "replaced": study.datamodule.bad.listed(),
             },
             "health": {**health.summary(), **(probe.row() if probe else {})},
@@ -223,6 +223,7 @@ def _first_record(study: Study) -> dict[str, Any]:
         },
         "seed": study.seed,
         "budget": {"planned": study.budget.planned()},
+        **({"loaded": study.start.plain()} if study.start else {}),
         "clips": None,
         "environment": {
             **environment(), "decoder": study.datamodule.decoder, "threads": torch.get_num_threads(),

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of (optimiser step, total steps), so that resuming needs nothing else."""
+"""Schedules: functions of (optimiser step, total steps), so that resuming needs nothing else."""
 
 import math
 from dataclasses import dataclass
@@ -42,4 +42,9 @@ class Schedule:
         if self.after == "constant":
             return 1.0
         through = min(1.0, (step - warmup) / max(1, total - warmup))
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * through))
+        return cosine(1.0, self.floor, through)
+
+
+def cosine(first: float, last: float, through: float) -> float:
+    """Half a cosine from `first` (`through` 0) to `last` (`through` 1)."""
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * through))

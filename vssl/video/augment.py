@@ -4,8 +4,9 @@
 computes those only and is never waited for.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vssl.video.deck import Deck
+from vssl.video.deck import Deck, InPlace
 from vssl.video.draws import stream, uniforms_np
 from vssl.video.photometric import (
     adjust_brightness_,
     adjust_contrast_,
+    adjust_contrast_of_clip_,
     adjust_hue_,
     adjust_saturation_,
+    adjust_saturation_of_hsv_,
     blur_kernel_size,
     gaussian_blur,
     greyscale,
     solarise,
 )
-from vssl.video.views import Augment
+from vssl.video.views import Augment, Colour
 
 Floats = NDArray[np.floating[Any]]
 
-_JITTER = (adjust_brightness_, adjust_contrast_, adjust_saturation_, adjust_hue_)
+_JITTER: dict[Colour, tuple[InPlace, ...]] = {
+    "torchvision": (adjust_brightness_, adjust_contrast_, adjust_saturation_, adjust_hue_),
+    "tensorflow": (adjust_brightness_, adjust_contrast_of_clip_, adjust_saturation_of_hsv_, adjust_hue_),
+}
+_NUMBERS = ("flip", "order", "factors", "grey", "sigma", "threshold")
 _NEUTRAL = np.array([1, 1, 1, 0], dtype=np.float32)  # the factors at which each of them changes nothing
 
 
@@ -39,7 +46,8 @@ class Drawn:
 
     `flip` (B,) bool; `order` (B, 4) int64, the sequence of brightness 0, contrast 1, saturation 2, hue 3; `factors`
     (B, 4) float32 of these four, neutral at 1, 1, 1, 0; `grey` (B,) bool; `sigma` (B,) float32 pixels, 0 is no blur;
-    `threshold` (B,) float32, infinite is no solarisation.
+    `threshold` (B,) float32, infinite is no solarisation. Where each frame has draws of its own, it is (B, T) and
+    (B, T, 4) instead. `colour`: whose contrast and saturation.
     """
 
     flip: Tensor
@@ -48,38 +56,52 @@ class Drawn:
     grey: Tensor
     sigma: Tensor
     threshold: Tensor
+    colour: Colour = "torchvision"
 
     def rows(self) -> NDArray[np.float32]:
-        """(B, 12) float32: everything above side by side, for the digest."""
-        columns = (self.flip, self.order, self.factors, self.grey, self.sigma, self.threshold)
-        return torch.column_stack([column.float() for column in columns]).numpy()
+        """(B, 12) float32, or (B, T * 12): the numbers above side by side, for the digest."""
+        drawn = self.by_frame() if self.flip.ndim == 2 else self
+        rows = torch.column_stack([getattr(drawn, name).float() for name in _NUMBERS])
+        return rows.view(len(self.flip), 12 * math.prod(self.flip.shape[1:])).numpy()
+
+    def by_frame(self) -> "Drawn":
+        """(B, T) draws as those of B * T clips."""
+        return replace(self, **{name: getattr(self, name).flatten(0, 1) for name in _NUMBERS})
 
 
-def draw(key: Tensor, position: int, augment: Augment | None, flip_safe: bool) -> Drawn:
+def draw(key: Tensor, position: int, augment: Augment | None, flip_safe: bool, frames: int = 1) -> Drawn:
     """The parameters for clips with `key` (B,) int64 (on the host); each operation has a stream of its own.
 
     Args:
         position: of the view.
         augment: None is no photometric operation and no flip.
         flip_safe: whether a mirror image has the same label; without it nothing is flipped.
+        frames: of the view (T); read only where the augmentation is drawn per frame. The first frame then has the draw
+            that the clip would have.
     """
     keys = key.numpy()
     if augment is None:
         augment = _NOTHING
+    shape = (len(keys), frames) if augment.per_frame else (len(keys),)
+
+    def numbers(operation: str, n: int) -> NDArray[np.float64]:
+        return uniforms_np(keys, stream(position, operation), n * math.prod(shape[1:])).reshape(*shape, n)
 
     def happens(operation: str, probability: float) -> NDArray[np.bool_]:
-        return _numbers(keys, position, operation, 1)[:, 0] < probability
+        return numbers(operation, 1)[..., 0] < probability
 
-    jittered = happens("jitter", augment.jitter_p)[:, None]
-    order = np.argsort(_numbers(keys, position, "jitter order", 4), axis=1, kind="stable")
-    sigma = _between(_numbers(keys, position, "blur sigma", 1)[:, 0], *augment.blur_sigma)
+    jittered = happens("jitter", augment.jitter_p)[..., None]
+    order = np.argsort(numbers("jitter order", 4), axis=-1, kind="stable")
+    factors = _factors(numbers("jitter factors", 4), augment.jitter)
+    sigma = _between(numbers("blur sigma", 1)[..., 0], *augment.blur_sigma)
     return Drawn(
         flip=torch.from_numpy(happens("flip", augment.flip if flip_safe else 0.0)),
         order=torch.from_numpy(np.where(jittered, order, np.arange(4))),
-        factors=torch.from_numpy(np.where(jittered, _factors(keys, position, augment.jitter), _NEUTRAL)),
+        factors=torch.from_numpy(np.where(jittered, factors, _NEUTRAL)),
         grey=torch.from_numpy(happens("grey", augment.grey_p)),
         sigma=_float32(np.where(happens("blur", augment.blur_p), sigma, 0.0)),
         threshold=_float32(np.where(happens("solarise", augment.solarise_p), augment.solarise_threshold, np.inf)),
+        colour=augment.colour,
     )
 
 
@@ -89,13 +111,17 @@ def apply(clip: Tensor, drawn: Drawn) -> Tensor:
     Order: flip, jitter, greyscale, blur, solarise. Nothing is computed for clips that an operation does not touch.
     The result lies in memory as [B, T, C, H, W].
     """
+    if drawn.flip.ndim == 2:
+        frames = apply(clip.flatten(0, 1).unsqueeze(1), drawn.by_frame())  # [B * T, C, 1, H, W]
+        return frames.squeeze(2).view(clip.shape).transpose(1, 2)
     deck = Deck(clip)
+    jitter = _JITTER[drawn.colour]
     deck.change((_flip_,), _touched(drawn.flip), drawn.flip.float().numpy())
     deck.to_unit_range()
     order, factors = drawn.order.numpy(), drawn.factors.numpy()
     for turn in order.T:
         factor = np.take_along_axis(factors, turn[:, None], axis=1)[:, 0]
-        deck.change(_JITTER, np.where(factor == _NEUTRAL[turn], len(_JITTER), turn), factor)
+        deck.change(jitter, np.where(factor == _NEUTRAL[turn], len(jitter), turn), factor)
     deck.change((_greyscale_,), _touched(drawn.grey), drawn.grey.float().numpy())
     deck.change((_blur_,), _touched(drawn.sigma > 0), drawn.sigma.numpy())
     deck.change((_solarise_,), _touched(torch.isfinite(drawn.threshold)), drawn.threshold.numpy())
@@ -126,15 +152,11 @@ def _touched(mask: Tensor) -> NDArray[np.int64]:
 _NOTHING = Augment(flip=0.0, jitter_p=0.0, grey_p=0.0, blur_p=0.0, solarise_p=0.0)
 
 
-def _numbers(keys: NDArray[np.int64], position: int, operation: str, n: int) -> NDArray[np.float64]:
-    return uniforms_np(keys, stream(position, operation), n)
-
-
-def _factors(keys: NDArray[np.int64], position: int, strengths: Sequence[float]) -> NDArray[np.float32]:
-    """(B, 4); brightness, contrast and saturation are never below 0, as in torchvision's ColorJitter."""
+def _factors(numbers: NDArray[np.float64], strengths: Sequence[float]) -> NDArray[np.float32]:
+    """[..., 4]; brightness, contrast and saturation are never below 0, as in torchvision's ColorJitter."""
     strength = np.asarray(strengths)
     low = np.concatenate([np.maximum(_NEUTRAL[:3] - strength[:3], 0), _NEUTRAL[3:] - strength[3:]])
-    return _between(_numbers(keys, position, "jitter factors", 4), low, _NEUTRAL + strength).astype(np.float32)
+    return _between(numbers, low, _NEUTRAL + strength).astype(np.float32)
 
 
 def _between(number: Floats, low: Floats | float, high: Floats | float) -> Floats:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.config.errors import WorkError
-from vssl.video.crops import Box, crop_box, crop_resize
+from vssl.video.crops import Box, crop_boxes, crops_resize
 from vssl.video.decode import Reader, VideoError
 from vssl.video.lists import Samples
 from vssl.video.views import Views
@@ -21,8 +21,9 @@ class Item(TypedDict):
     """One sample. Dictionaries go by view name, `label` by label name.
 
     `views` uint8 [T, C, S, S]; `time` (T,) float64, seconds by the file's clock; `box` (4,) float32, top, left, bottom
-    and right of the crop as shares of the frame, before any flip; `digest` (32,) uint8; `padded` whether the video was
-    too short for the view. `label` is -1 where there is none.
+    and right of the crop as shares of the frame, before any flip, (T, 4) in a view augmented per frame; `digest` (32,)
+    uint8; `padded` whether the video was too short for the view; `clamped` whether it is read at a smaller stride for
+    being short. `label` is -1 where there is none.
     """
 
     id: int
@@ -33,6 +34,7 @@ class Item(TypedDict):
     box: dict[str, NDArray[np.float32]]
     digest: dict[str, NDArray[np.uint8]]
     padded: dict[str, bool]
+    clamped: dict[str, bool]
 
 
 class ClipBatch(TypedDict):
@@ -46,6 +48,7 @@ class ClipBatch(TypedDict):
     box: dict[str, Tensor]
     digest: dict[str, Tensor]
     padded: dict[str, Tensor]
+    clamped: dict[str, Tensor]
 
 
 class ClipDataset(Dataset[Item]):
@@ -93,18 +96,19 @@ class ClipDataset(Dataset[Item]):
         )  # FFmpeg tells rotation only with a frame: asking before would decode one more
 
         label = {name: int(values[index]) for name, values in samples.labels.items()}
-        item = Item(id=index, key=key, label=label, views={}, time={}, box={}, digest={}, padded={})
+        item = Item(id=index, key=key, label=label, views={}, time={}, box={}, digest={}, padded={}, clamped={})
         identity = _identity(str(samples.id[index]), None if replaced is None else str(samples.id[replaced]))
         begin = 0
         for position, (name, view) in enumerate(self.views.positions):
-            box = crop_box(key, position, view.augment, height, width, view.size)
+            boxes = crop_boxes(key, position, view.augment, height, width, view.size, view.frames)
             clip = torch.from_numpy(frames[begin : begin + view.frames]).permute(0, 3, 1, 2)
             begin += view.frames
-            item["views"][name] = crop_resize(clip, box, view.size)
+            item["views"][name] = crops_resize(clip, boxes, view.size)
             item["time"][name] = times[indices[position]]
-            item["box"][name] = _shares(box, height, width)
-            item["digest"][name] = _digest(identity, indices[position], box)
+            item["box"][name] = _shares(boxes, height, width)
+            item["digest"][name] = _digest(identity, indices[position], boxes)
             item["padded"][name] = spans[position] > len(times)
+            item["clamped"][name] = view.stride_in(len(times)) != view.stride
         return item
 
     def _indices(self, path: str, starts: Sequence[int], times: NDArray[np.float64]) -> list[NDArray[np.int64]]:
@@ -130,6 +134,7 @@ def collate(items: Sequence[Item]) -> ClipBatch:
         "box": {name: _stacked([item["box"][name] for item in items]) for name in first["box"]},
         "digest": {name: _stacked([item["digest"][name] for item in items]) for name in first["digest"]},
         "padded": {name: torch.tensor([item["padded"][name] for item in items]) for name in first["padded"]},
+        "clamped": {name: torch.tensor([item["clamped"][name] for item in items]) for name in first["clamped"]},
     }
 
 
@@ -145,14 +150,14 @@ def _identity(sample_id: str, replaced_id: str | None) -> bytes:
     return f"{sample_id}\0{replaced_id or ''}\0".encode("utf-8", "surrogateescape")  # ids are file names
 
 
-def _digest(identity: bytes, indices: NDArray[np.int64], box: Box) -> NDArray[np.uint8]:
-    numbers = np.concatenate([indices, box]).astype("<i8")
+def _digest(identity: bytes, indices: NDArray[np.int64], boxes: Sequence[Box]) -> NDArray[np.uint8]:
+    numbers = np.concatenate([indices, *boxes]).astype("<i8")
     return np.frombuffer(hashlib.sha256(identity + numbers.tobytes()).digest(), dtype=np.uint8)
 
 
-def _shares(box: Box, height: int, width: int) -> NDArray[np.float32]:
-    top, left, h, w = box
-    return np.array([top / height, left / width, (top + h) / height, (left + w) / width], dtype=np.float32)
+def _shares(boxes: Sequence[Box], height: int, width: int) -> NDArray[np.float32]:
+    shares = [(top / height, left / width, (top + h) / height, (left + w) / width) for top, left, h, w in boxes]
+    return np.array(shares[0] if len(shares) == 1 else shares, dtype=np.float32)
 
 
 def _stacked(arrays: Sequence[NDArray[Any]]) -> Tensor:

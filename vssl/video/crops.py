@@ -1,7 +1,7 @@
 """Where a clip is cut from the frame, and the cut itself: on the host, in the worker, on uint8."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -33,12 +33,27 @@ def crop_box(key: int, position: int, augment: Augment | None, height: int, widt
         height: of the frame, in pixels; `width` alike.
         size: height and width of the view (only `multi_scale` looks at it).
     """
+    return crop_boxes(key, position, augment, height, width, size)[0]
+
+
+def crop_boxes(
+    key: int, position: int, augment: Augment | None, height: int, width: int, size: int, frames: int = 1
+) -> list[Box]:
+    """The crop that all frames share, or that of each of `frames` frames where the augmentation is drawn per frame.
+
+    The first is `crop_box`'s; the other arguments as there.
+    """
     if augment is None:
-        return _centre_square(height, width)
+        return [_centre_square(height, width)]
     numbers = uniform_stream(key, stream(position, "crop"))
-    if augment.crop == "multi_scale":
-        return _multi_scale(numbers, height, width, size)
-    return _random_resized(numbers, augment.crop_scale, augment.crop_ratio, height, width)
+    return [_drawn(numbers, augment, height, width, size) for _ in range(frames if augment.per_frame else 1)]
+
+
+def crops_resize(clip: Tensor, boxes: Sequence[Box], size: int) -> Tensor:
+    """`crop_resize` with one box for all frames, or with one for each."""
+    if len(boxes) == 1:
+        return crop_resize(clip, boxes[0], size)
+    return torch.cat([crop_resize(frame[None], box, size) for frame, box in zip(clip, boxes, strict=True)])
 
 
 def crop_resize(clip: Tensor, box: Box, size: int) -> Tensor:
@@ -56,6 +71,12 @@ def crop_resize(clip: Tensor, box: Box, size: int) -> Tensor:
 def _centre_square(height: int, width: int) -> Box:
     side = min(height, width)
     return (height - side) // 2, (width - side) // 2, side, side
+
+
+def _drawn(numbers: Iterator[float], augment: Augment, height: int, width: int, size: int) -> Box:
+    if augment.crop == "multi_scale":
+        return _multi_scale(numbers, height, width, size)
+    return _random_resized(numbers, augment.crop_scale, augment.crop_ratio, height, width)
 
 
 def _random_resized(

@@ -1,7 +1,7 @@
 """Photometric operations on clips, on any device: float [B, T, C, H, W] in [0, 1], one parameter a clip.
 
-Each equals torchvision's functional operation on the frames of each clip. Those with a trailing underscore change the
-clip in place. Nothing here waits for the device.
+Each equals torchvision's functional operation on the frames of each clip, unless it says whose it is. Those with a
+trailing underscore change the clip in place. Nothing here waits for the device.
 """
 
 import torch
@@ -18,18 +18,36 @@ def adjust_brightness_(clip: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_contrast_(clip: Tensor, factor: Tensor) -> Tensor:
-    """Away from (above 1) or towards (below 1) the mean grey of each *frame*, by `factor` (B,).
-
-    CVRL takes the mean of the whole clip instead.
-    """
+    """Away from (above 1) or towards (below 1) the mean grey of each *frame*, by `factor` (B,)."""
     mean = greyscale(clip).mean(dim=(-2, -1), keepdim=True)
     # Not `lerp_`, which is slow where one end is a single number per frame.
+    return clip.mul_(_per_clip(factor)).add_(mean * _per_clip(1 - factor)).clamp_(0, 1)
+
+
+def adjust_contrast_of_clip_(clip: Tensor, factor: Tensor) -> Tensor:
+    """Away from or towards the mean of each channel over all frames of the clip, by `factor` (B,).
+
+    Source: `tf.image.adjust_contrast` on the frames as one tall image, as CVRL calls it.
+    """
+    mean = clip.mean(dim=(1, 3, 4), keepdim=True)
     return clip.mul_(_per_clip(factor)).add_(mean * _per_clip(1 - factor)).clamp_(0, 1)
 
 
 def adjust_saturation_(clip: Tensor, factor: Tensor) -> Tensor:
     """Away from or towards each pixel's grey, by `factor` (B,)."""
     return clip.lerp_(greyscale(clip), _per_clip(1 - factor)).clamp_(0, 1)
+
+
+def adjust_saturation_of_hsv_(clip: Tensor, factor: Tensor) -> Tensor:
+    """Times `factor` (B,), at least 0, in HSV, where saturation ends at 1: the brightest channel stays as it is.
+
+    Source: `tf.image.adjust_saturation`, as CVRL calls it.
+    """
+    value = clip.amax(dim=2, keepdim=True)
+    chroma = value - clip.amin(dim=2, keepdim=True)
+    # Saturation is chroma / value: as a multiple of the chroma it may grow to value / chroma.
+    scale = torch.minimum(_per_clip(factor), value / chroma.clamp(min=_LEAST_CHROMA))
+    return clip.sub_(value).mul_(scale).add_(value).clamp_(0, 1)
 
 
 def adjust_hue_(clip: Tensor, shift: Tensor) -> Tensor:

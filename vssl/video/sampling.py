@@ -31,6 +31,11 @@ def span_by_time(times: NDArray[np.float64], frames: int, fps: float) -> int:
     return video_len + 1 - int(starts)
 
 
+def clamped_stride(frames: int, stride: int, video_len: int) -> int:
+    """The largest stride up to `stride` whose clip fits into the video, at least 1. (8, 32, 100) gives 14."""
+    return stride if frames == 1 else max(1, min(stride, (video_len - 1) // (frames - 1)))
+
+
 def uniform_start(number: float, span: int, video_len: int) -> int:
     """A start for `number` uniform in [0, 1): every start from which `span` frames fit has equal probability.
 
@@ -69,6 +74,15 @@ def clip_indices(start: int, frames: int, stride: int, video_len: int, pad: Pad 
         needed = start + span(frames, stride)
         raise ValueError(f"{frames} frames of stride {stride} from frame {start} need {needed}, there are {video_len}")
     return indices % video_len if pad == "loop" else np.minimum(indices, video_len - 1)
+
+
+def spread_indices(start: int, frames: int, span: int) -> NDArray[np.int64]:
+    """`frames` indices from `start` to `start + span - 1`, both included, evenly spread and rounded down.
+
+    (3, 4, 8) gives 3 5 7 10; (3, 4, 2) gives 3 3 3 4.
+    Source: kahnchana/svt@1827106: datasets/decoder.py, temporal_sampling.
+    """
+    return start + np.arange(frames) * (span - 1) // max(1, frames - 1)
 
 
 def clip_indices_by_time(

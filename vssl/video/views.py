@@ -16,9 +16,19 @@ from vssl.video.checks import at_least, one_of, ordered, within
 from vssl.video.relations.base import Relation
 from vssl.video.relations.centre import Centre
 from vssl.video.relations.independent import Independent
-from vssl.video.sampling import Pad, clip_indices, clip_indices_by_time, span, span_by_time
+from vssl.video.sampling import (
+    Pad,
+    clamped_stride,
+    clip_indices,
+    clip_indices_by_time,
+    span,
+    span_by_time,
+    spread_indices,
+)
 
 Crop = Literal["random_resized", "multi_scale"]
+Colour = Literal["torchvision", "tensorflow"]
+TooShort = Literal[Pad, "clamp_stride"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Clip:
 class Augment:
     """One augmentation, drawn once per clip and shared by its frames. In this order; the defaults are the shared one.
 
+    A clip that is cropped, turned and coloured as one keeps its motion; `per_frame` takes that away, for comparison.
+
     Args:
         crop: `random_resized` by area and aspect ratio, or `multi_scale`, VideoMAE's corner crops.
         crop_scale: least and largest area of the crop, as a share of the frame (`random_resized`).
@@ -57,6 +69,9 @@ class Augment:
         blur_sigma: least and largest standard deviation in pixels; the kernel spans a tenth of the view.
         solarise_p: probability of inverting what is at least `solarise_threshold` bright.
         solarise_threshold: in [0, 1].
+        colour: whose contrast and saturation the jitter has. `torchvision`: about the mean grey of each frame, about
+            each pixel's grey. `tensorflow`: about the mean of each channel over the whole clip, in HSV.
+        per_frame: crop, flip and colours are drawn anew for each frame.
     Source of the defaults: SimSiam's `main_simsiam.py` ("MoCo v2's aug: similar to SimCLR").
     """
 
@@ -71,9 +86,12 @@ class Augment:
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     solarise_p: float = 0.0
     solarise_threshold: float = 0.5
+    colour: Colour = "torchvision"
+    per_frame: bool = False
 
     def __post_init__(self) -> None:
         one_of(get_args(Crop), "crop", self.crop)
+        one_of(get_args(Colour), "colour", self.colour)
         for name in ("flip", "jitter_p", "grey_p", "blur_p", "solarise_p", "solarise_threshold"):
             within(0.0, 1.0, name, getattr(self, name))
         ordered("crop_scale", self.crop_scale, highest=1.0)
@@ -95,8 +113,11 @@ class View:
         stride: source frames from one sampled frame to the next; either this or `fps`.
         fps: sampled frames per second of the video, whatever its own rate.
         augment: None is no augmentation: the centre square of the frame, no photometric operation.
-        pad: what stands past the end of a video that is too short (see `clip_indices`).
+        pad: what stands past the end of a video that is too short (see `clip_indices`); `clamp_stride` reads it at the
+            largest stride that fits, and repeats its last frame only where even stride 1 does not.
         count: hands over so many views of these settings, `name.0`, `name.1`, ...
+        share: instead of a stride or an fps: the frames are spread evenly over this share of the video, however long it
+            is; a frame comes twice where there are fewer. Nothing is ever padded.
     """
 
     frames: int
@@ -104,37 +125,65 @@ class View:
     stride: int | None = None
     fps: float | None = None
     augment: Augment | None = Augment()
-    pad: Pad = "repeat_last"
+    pad: TooShort = "repeat_last"
     count: int = 1
+    share: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("frames", "size", "count"):
             at_least(1, name, getattr(self, name))
-        if (self.stride is None) == (self.fps is None):
+        if self.share is not None:
+            within(0.0, 1.0, "share", self.share)
+            if self.stride is not None or self.fps is not None:
+                raise ValueError(f"share is {self.share}, allowed is no stride and no fps beside it")
+        elif (self.stride is None) == (self.fps is None):
             raise ValueError(f"stride is {self.stride} and fps is {self.fps}, allowed is exactly one of them")
         if self.stride is not None:
             at_least(1, "stride", self.stride)
         if self.fps is not None and not self.fps > 0:
             raise ValueError(f"fps is {self.fps}, allowed is more than 0")
-        one_of(get_args(Pad), "pad", self.pad)
+        one_of(get_args(TooShort), "pad", self.pad)
+        if self.pad == "clamp_stride" and self.stride is None:
+            raise ValueError(f"pad is clamp_stride and fps is {self.fps}, allowed is a stride with it")
+
+    def stride_in(self, video_len: int) -> int | None:
+        """The stride at which a video of so many frames is read; None where the view has none."""
+        if self.stride is None or self.pad != "clamp_stride":
+            return self.stride
+        return clamped_stride(self.frames, self.stride, video_len)
 
     def span(self, times: NDArray[np.float64]) -> int:
         """Source frames that the view covers in a video with frames at `times`; above their number: it is padded."""
-        if self.stride is not None:
-            return span(self.frames, self.stride)
+        if self.share is not None:
+            return max(1, int(self.share * len(times)))
+        if (stride := self.stride_in(len(times))) is not None:
+            return span(self.frames, stride)
         assert self.fps is not None, "a view has a stride or an fps"
         return span_by_time(times, self.frames, self.fps)
 
     def indices(self, start: int, times: NDArray[np.float64]) -> NDArray[np.int64]:
         """(T,) frame indices of the view that begins at frame `start`. Raises ValueError, see `clip_indices`."""
-        if self.stride is not None:
-            return clip_indices(start, self.frames, self.stride, len(times), self.pad)
+        if self.share is not None:
+            return spread_indices(start, self.frames, self.span(times))
+        pad: Pad = "repeat_last" if self.pad == "clamp_stride" else self.pad
+        if (stride := self.stride_in(len(times))) is not None:
+            return clip_indices(start, self.frames, stride, len(times), pad)
         assert self.fps is not None, "a view has a stride or an fps"
-        return clip_indices_by_time(times, start, self.frames, self.fps, self.pad)
+        return clip_indices_by_time(times, start, self.frames, self.fps, pad)
 
     def settings_hash(self) -> str:
         """64 hex digits over all settings but the name and the count: where the digest of this view starts."""
-        return hash_of(_floats({**asdict(self), "count": 1}))
+        settings = {**asdict(self), "count": 1}
+        # What came later enters where it is used, so that digests of older runs stay comparable.
+        if self.share is None:
+            del settings["share"]
+        if self.augment is not None:
+            unused = {name for name in _LATER if getattr(self.augment, name) == getattr(Augment, name)}
+            settings["augment"] = {name: value for name, value in settings["augment"].items() if name not in unused}
+        return hash_of(_floats(settings))
+
+
+_LATER = ("colour", "per_frame")
 
 
 class Views:
@@ -157,6 +206,7 @@ class Views:
             for name, view in views.items()
             for place in range(view.count)
         )
+        relation.check(self.names)
 
     @property
     def names(self) -> tuple[str, ...]:
