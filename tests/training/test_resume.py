@@ -15,7 +15,7 @@ from vssl.training.run import BACKBONE, LAST
 STEPS, PER_EPOCH = 20, 6
 SETTINGS = ["backbone.drop_path=0.3", f"budget.steps={STEPS}", "optim.base_lr=0.05"]
 
-# workers, accumulation, method, and when it dies: once at the end of each of two epochs, and at random.
+# workers, accumulation, method, and the seed of the moments at which it dies
 STORM = [
     (0, 1, "videomae", 11), (0, 2, "momentum", 12), (2, 1, "momentum", 13), (2, 2, "simsiam", 14),
 ]  # fmt: skip
@@ -23,15 +23,18 @@ MOMENTS = ("batch", "stepped", "row", "saving", "saved")
 
 
 def deaths(accumulate: int, seed: int) -> list[tuple[str, int]]:
-    """Five moments: the last step of an epoch twice, the middle of a window where there is one, the others anywhere.
+    """Five moments of a run that writes a checkpoint every step; counts are from the start of each process.
 
-    Counts are from the start of each process, and with a checkpoint a step a process begins about where the last one
-    died: a count of PER_EPOCH steps leads from one epoch's end to the next.
+    Before the last step of an epoch is saved, at that epoch's end, at the end of the next one, in the middle of a window
+    where there is one, and one anywhere.
     """
     numbers = random.Random(seed)
-    at_ends = [("row", PER_EPOCH * accumulate), ("saved", PER_EPOCH)]
-    anywhere = [(numbers.choice(MOMENTS), numbers.randint(1, 3)) for _ in range(2)]
-    return [*at_ends, ("batch", 2 if accumulate == 2 else 1), *anywhere]
+    at_ends = [("row", PER_EPOCH * accumulate), ("saved", 1), ("saved", PER_EPOCH)]
+    return [*at_ends, ("batch", 2 if accumulate == 2 else 1), (numbers.choice(MOMENTS), numbers.randint(1, 3))]
+
+
+def saved_step(run: Path) -> int:
+    return int(torch.load(run / LAST, weights_only=True)["global_step"])
 
 
 @pytest.mark.slow
@@ -50,16 +53,19 @@ def test_kill_storm(tiny: list[str], workers: int, accumulate: int, method: str,
     words += [f"run.workers={workers}", "run.save_steps=1"]
     whole = start([*words, "run.name=whole"])
     assert whole.returncode == 0, whole.stderr
+    saved = []
     for moment in deaths(accumulate, seed):
         killed = start([*words, "run.name=parts"], moment)
         assert killed.returncode == -9, (moment, killed.stderr)
+        saved.append(saved_step(Path("runs/parts")))
+    assert saved[:4] == [PER_EPOCH - 1, PER_EPOCH, 2 * PER_EPOCH, 2 * PER_EPOCH]
     parts = start([*words, "run.name=parts"])
     assert parts.returncode == 0, parts.stderr
     same_end(Path("runs/whole"), Path("runs/parts"))
 
 
 @pytest.mark.parametrize("moment", [("row", 6), ("saving", 2), ("batch", 4)])
-def test_one_kill_with_a_checkpoint_every_third_step(tiny: list[str], moment: tuple[str, int]) -> None:
+def test_two_kills_with_a_checkpoint_every_third_step(tiny: list[str], moment: tuple[str, int]) -> None:
     words = [
         "pretrain",
         *tiny,
@@ -71,7 +77,8 @@ def test_one_kill_with_a_checkpoint_every_third_step(tiny: list[str], moment: tu
     ]
     whole = start([*words, "run.name=whole"])
     assert whole.returncode == 0, whole.stderr
-    assert start([*words, "run.name=parts"], moment).returncode == -9
+    for death in (moment, ("saved", 1)):
+        assert start([*words, "run.name=parts"], death).returncode == -9
     assert start([*words, "run.name=parts"]).returncode == 0
     same_end(Path("runs/whole"), Path("runs/parts"), steps=8)
 
