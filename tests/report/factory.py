@@ -136,13 +136,22 @@ class Runs:
         self.written.append(folder)
         return folder
 
-    def baseline(self, name: str, scores: Scores, *, seed: int = 0, kind: str | None = None, **changes: Any) -> Path:
+    def baseline(
+        self,
+        name: str,
+        scores: Scores,
+        *,
+        seed: int = 0,
+        kind: str | None = None,
+        on: str = "vit_nano",
+        **changes: Any,
+    ) -> Path:
         """`random`, `mean_frame`, or a file of weights."""
         bound = changed({**BOUND, "seed": seed}, changes)
         if name == "mean_frame":
             bound["backbone"] = {"_target_": "vssl.backbones.mean_frame.MeanFrame"}
         hashes = part_hashes(bound, self.content)
-        names = {"backbone": name if name == "mean_frame" else "vit_nano", "data": "moving_shapes", "views": "pair"}
+        names = {"backbone": name if name == "mean_frame" else on, "data": "moving_shapes", "views": "pair"}
         folder = baseline_folder(self.folder, name, hash_of([hashes["backbone"], seed]))
         folder.mkdir(parents=True)
         write_record(

@@ -41,6 +41,22 @@ def test_the_table_of_a_bench(tmp_path: Path) -> None:
     assert table.marks == [] and table.troubles == []
 
 
+def test_one_method_on_several_backbones_compares_these(runs: Runs) -> None:
+    for backbone, top1 in (("vit_nano", 0.5), ("swin_nano", 0.7)):
+        node = {"backbone": {"_target_": f"somewhere.{backbone}"}}
+        runs.run("simclr", {KNN: top1}, names={"backbone": backbone}, **node)
+        runs.baseline("random", {KNN: 0.6}, on=backbone, **node)
+    runs.baseline("mean_frame", {KNN: 0.3})
+    table = comparison(runs.folder)
+    rows = ["simclr, swin_nano", "simclr, vit_nano", "random, swin_nano", "random, vit_nano", "mean_frame"]
+    assert sorted(titles(table)) == sorted(rows) and titles(table)[:2] == rows[:2]
+    assert table.marks == [] and "backbones compared" in table.title
+    assert best(table) == {"simclr, swin_nano"}
+    assert row(table, "simclr, vit_nano").cells[table.columns[0].key].not_above_random  # by the one on its own backbone
+    runs.run("byol", {KNN: 0.4})  # now methods are compared, and another backbone is another condition
+    assert any("backbone" in text for _, text in comparison(runs.folder).marks)
+
+
 def test_collapse_is_noted_and_ranked_like_anything_else(runs: Runs) -> None:
     health = {"feature_std": 0.0123, "effective_rank": 1.08, "loss_from_chance": 0.05, "collapsed": True, "since": 1200}
     runs.run("videomae", {KNN: 0.5}, health={**health, "collapsed": False, "since": None})

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from vssl.records.hashes import DATA_LEFT_OUT, hash_of
 from vssl.report import clips
@@ -33,20 +33,26 @@ class Letters:
         return _LETTERS[place % len(_LETTERS)] * (place // len(_LETTERS) + 1)
 
 
-def conditions(row: Row) -> dict[str, str]:
+Compared = Literal["method", "backbone"]
+
+
+def compared_by(rows: Sequence[Row]) -> Compared:
+    """What the rows are there to compare: backbones, where one method was trained on several, else methods."""
+    trained = [row.first.hashes for row in rows if row.kind == "run" and row.first.label is None]
+    methods, backbones = ({hashes.get(part) for hashes in trained} for part in ("method", "backbone"))
+    return "backbone" if len(methods) == 1 and len(backbones) > 1 else "method"
+
+
+def conditions(row: Row, compared: Compared) -> dict[str, str]:
     """Hashes of what must be equal for two trained rows to be ranked together."""
     encoder = row.first
     hashes = encoder.hashes
     first_view = encoder.positions[0]["settings"] if encoder.positions else "unknown"
-    return {
-        "data": hashes.get("data", ""),
-        "first view": first_view,
-        "budget": hash_of(planned(encoder)),
-        "backbone": hashes.get("backbone", ""),
-    }
+    equal = {"data": hashes.get("data", ""), "first view": first_view, "budget": hash_of(planned(encoder))}
+    return equal if compared == "backbone" else {**equal, "backbone": hashes.get("backbone", "")}
 
 
-def reference_of(rows: Sequence[Row]) -> Row | None:
+def reference_of(rows: Sequence[Row], compared: Compared) -> Row | None:
     """The row that the others are compared with: under the conditions most rows share, with the clips most rows saw.
 
     Rows trained without labels come before those trained with; of equals the first of `rows`.
@@ -55,25 +61,25 @@ def reference_of(rows: Sequence[Row]) -> Row | None:
     candidates = [row for row in trained if row.first.label is None] or trained
     if not candidates:
         return None
-    most = Counter(hash_of(conditions(row)) for row in candidates).most_common(1)[0][0]
-    alike = [row for row in candidates if hash_of(conditions(row)) == most]
+    most = Counter(hash_of(conditions(row, compared)) for row in candidates).most_common(1)[0][0]
+    alike = [row for row in candidates if hash_of(conditions(row, compared)) == most]
     return max(alike, key=lambda row: sum(clips.compare(row, other).verdict == "same" for other in alike))
 
 
-def mark_rows(rows: Sequence[Row], reference: Row | None, letters: Letters) -> None:
+def mark_rows(rows: Sequence[Row], reference: Row | None, letters: Letters, compared: Compared) -> None:
     """Names, on every trained row, what is other than in `reference`."""
     for row in rows:
         if row.kind != "run":
             continue
         row.differences = ["unfinished run, read at its last checkpoint"] if row.first.unfinished else []
         if reference is not None and row is not reference:
-            row.differences += differences(row, reference)
+            row.differences += differences(row, reference, compared)
         row.marks = "".join(letters.of(text) for text in row.differences)
 
 
-def differences(row: Row, reference: Row) -> list[str]:
+def differences(row: Row, reference: Row, compared: Compared) -> list[str]:
     """One text for each condition that is other, and one where the clips are, although the settings are equal."""
-    mine, theirs = conditions(row), conditions(reference)
+    mine, theirs = conditions(row, compared), conditions(reference, compared)
     found = [_difference(part, row.first, reference.first) for part in mine if mine[part] != theirs[part]]
     if mine["data"] == theirs["data"] and mine["first view"] == theirs["first view"]:
         seen = clips.compare(row, reference)

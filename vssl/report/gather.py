@@ -77,6 +77,10 @@ class Encoder:
         return str(self.record["identity"]["method"])
 
     @property
+    def backbone(self) -> str:
+        return str(self.record["identity"].get("backbone"))
+
+    @property
     def label(self) -> str | None:
         """The label that it was trained on, if on any."""
         return self.record["identity"].get("label")

@@ -13,11 +13,13 @@ _RECIPE = ("method", "optim", "train", "trainer")
 _ALL = (*_RECIPE, "budget", "views", "backbone", "clip", "data")
 
 
-def name_rows(rows: Sequence[Row]) -> None:
+def name_rows(rows: Sequence[Row], with_backbone: bool = False) -> None:
     """Sets `name` on every row; no two rows have the same name and marks."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(_plain_name(row), []).append(row)
+        on_backbone = with_backbone and row.kind in ("run", "random")
+        name = f"{_plain_name(row)}, {row.first.backbone}" if on_backbone else _plain_name(row)
+        groups.setdefault(name, []).append(row)
     for name, alike in groups.items():
         suffixes = _suffixes(alike) if len(alike) > 1 else [""]
         for row, suffix in zip(alike, suffixes, strict=True):

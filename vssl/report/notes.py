@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 from vssl.report import clips
-from vssl.report.compare import budget_text
+from vssl.report.compare import Compared, budget_text
 from vssl.report.grid import BELOW
 from vssl.report.rows import INTERVAL_NAMES, Cell, Row
 
 
-def title(rows: Sequence[Row], reference: Row | None) -> str:
+def title(rows: Sequence[Row], reference: Row | None, compared: Compared) -> str:
     """Data, backbone, budget and seeds of the first row, or of what was evaluated where nothing was trained."""
     if not rows:
         return "no finished encoder"
     encoder = (reference or rows[0]).first
     identity = encoder.record["identity"]
-    parts = [str(identity.get("data")), str(identity.get("backbone"))]
+    parts = [str(identity.get("data"))]
+    parts.append("backbones compared" if compared == "backbone" else str(identity.get("backbone")))
     if reference is not None:
         parts.append(f"budget {budget_text(encoder) or 'unknown'}")
         seeds = ", ".join(str(seed) for seed in reference.seeds)

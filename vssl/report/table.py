@@ -75,10 +75,11 @@ def comparison(folder: Path, only: Collection[Path] | None = None) -> Table:
     rows = rows_of(found)
     columns = columns_of(encoder for row in rows for encoder in row.encoders)
     rows.sort(key=lambda row: _order(row, columns))
-    reference = compare.reference_of(rows)
+    compared = compare.compared_by(rows)
+    reference = compare.reference_of(rows, compared)
     letters = compare.Letters()
-    compare.mark_rows(rows, reference, letters)
-    name_rows(rows)
+    compare.mark_rows(rows, reference, letters, compared)
+    name_rows(rows, with_backbone=compared == "backbone")
     rows.sort(key=lambda row: row.section)  # marks have moved some; the order within a section stays
     columns = compare.mark_columns(columns, letters)
     compare.mark_inputs(rows, columns, letters)
@@ -86,7 +87,7 @@ def comparison(folder: Path, only: Collection[Path] | None = None) -> Table:
     bare = compare.mark_random(rows, columns)
     compare.mark_best(rows, columns)
     return Table(
-        title=title(rows, reference),
+        title=title(rows, reference, compared),
         columns=columns,
         rows=rows,
         marks=letters.pairs(),

@@ -46,7 +46,7 @@ def bench(
     failed = _carry_out_all(name, todo, state, folder, console)
     shown = list(places)  # a failed one is listed with its error
     for encoder, trial in _baselines(todo):
-        console.rule(f"{name}: {encoder}, seed {trial.bound['seed']}", style="dim")
+        console.rule(f"{name}: {encoder}, {trial.backbone}, seed {trial.bound['seed']}", style="dim")
         shown += _evaluate(trial, encoder, folder, console)
     table = comparison(folder, only=shown)
     notes = [todo.note] if todo.note else []
@@ -120,12 +120,10 @@ def _evaluate(trial: Trial, encoder: str, folder: Path, console: Console) -> lis
 
 
 def _baselines(todo: Plan) -> list[tuple[str, Trial]]:
-    """Encoders without training: `random` once a seed, `mean_frame` once, on the first trial's data and backbone."""
-    by_seed = {trial.bound["seed"]: trial for trial in reversed(todo.trials)}
-    seeds = sorted(by_seed)
-    return [
-        (encoder, by_seed[seed]) for encoder in todo.encoders for seed in (seeds if encoder == "random" else seeds[:1])
-    ]
+    """Encoders without training, on the trials' data: `mean_frame` once, any other once a backbone and seed."""
+    first = {(trial.backbone, trial.bound["seed"]): trial for trial in reversed(todo.trials)}
+    once = sorted(first.values(), key=todo.trials.index)
+    return [(encoder, trial) for encoder in todo.encoders for trial in (once if encoder == "random" else once[:1])]
 
 
 def _placed(bound: dict[str, Any], folder: Path) -> dict[str, Any]:

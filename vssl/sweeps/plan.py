@@ -14,6 +14,8 @@ from vssl.records.hashes import DATA_LEFT_OUT, hash_of
 
 # Not part of what a trial is: where it runs, who watches, how it is evaluated, which bench asked for it.
 _LEFT_OUT = ("run", "logger", "eval", "bench")
+# What the points of a bench may differ in, by the first of these words that they hold.
+_COMPARED = ("method", "backbone")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,11 @@ class Trial:
 
     @property
     def name(self) -> str:
-        return f"{self.composed.choices['method']}, seed {self.bound['seed']}"
+        return f"{self.composed.choices['method']}, {self.backbone}, seed {self.bound['seed']}"
+
+    @property
+    def backbone(self) -> str:
+        return self.composed.choices["backbone"]
 
 
 @dataclass(frozen=True)
@@ -47,23 +53,26 @@ class Plan:
 def plan(name: str, overrides: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path] = ()) -> Plan:
     """Compose and bind every trial of `bench=name`.
 
-    The user's values win over a point's; `method=a,b` keeps the points of these methods and adds a bare point for a
-    method that the bench has none for.
+    The user's values win over a point's. Where the points differ in their method, `method=a,b` keeps those of these
+    methods and adds a bare point for a method that the bench has none for; so does `backbone=a,b` where they differ in
+    their backbone.
 
     Raises:
         ConfigError: of any trial, before one of them has begun.
     """
     fixed, axes = split_axes(overrides)
-    methods = _methods(fixed, axes)
-    fixed = [word for word in fixed if _key(word) != "method"]
-    node = compose([f"bench={name}", *fixed], paths=paths, config_dirs=config_dirs).tree.get("bench") or {}
+    common = [word for word in fixed if _key(word) not in _COMPARED]
+    node = compose([f"bench={name}", *common], paths=paths, config_dirs=config_dirs).tree.get("bench") or {}
     points = [[str(word) for word in point] for point in node.get("points", [])]
     if not points:
         raise ConfigError(f"bench={name}: the file names no points")
+    compared = next((key for key in _COMPARED if _value(points[0], key)), "method")
+    wanted = axes.pop(compared, None) or [word for word in fixed if _key(word) == compared]
+    fixed = [word for word in fixed if _key(word) != compared]
     trials = [
         _trial(name, point, [*fixed, *combination], paths, config_dirs)
         for combination in itertools.product(*axes.values())
-        for point in _chosen(points, methods)
+        for point in _chosen(points, compared, wanted)
     ]
     return Plan(tuple({trial.id: trial for trial in trials}.values()), tuple(node.get("encoders", [])), node["note"])
 
@@ -77,16 +86,12 @@ def _trial(
     return Trial(composed, bind(composed.tree))
 
 
-def _methods(fixed: Sequence[str], axes: dict[str, list[str]]) -> list[str] | None:
-    words = axes.pop("method", None) or [word for word in fixed if _key(word) == "method"]
-    return [word.partition("=")[2] for word in words] or None
-
-
-def _chosen(points: list[list[str]], methods: list[str] | None) -> list[list[str]]:
-    if methods is None:
+def _chosen(points: list[list[str]], compared: str, wanted: list[str]) -> list[list[str]]:
+    """The points of the choices in `wanted`, words such as `method=byol`; all where it is empty."""
+    if not wanted:
         return points
-    by_method = {_value(point, "method"): point for point in points}
-    return [by_method.get(method, [f"method={method}"]) for method in methods]
+    by_choice = {_value(point, compared): point for point in points}
+    return [by_choice.get(word.partition("=")[2], [word]) for word in wanted]
 
 
 def _value(point: Sequence[str], key: str) -> str | None:
