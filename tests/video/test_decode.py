@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vssl.video import decode
 from vssl.video.decode import Limits, PyAVReader, VideoError
 
 MakeVideo = Callable[..., Path]
@@ -211,6 +212,37 @@ def test_seeking_spares_the_frames_before_the_keyframe(tmp_path: Path, make_vide
         with pytest.raises(VideoError, match="more than 20 frames must be decoded") as error:
             video.frames(np.array([118]))
     assert error.value.verdict == "too_slow"
+
+
+def write_noise(path: Path, options: dict[str, str]) -> None:
+    """32 frames that move, so that the encoder makes B-frames that lean on their neighbours."""
+    numbers = np.random.default_rng(0)
+    wall = np.kron(numbers.integers(0, 255, (16, 32, 3), dtype=np.uint8), np.ones((8, 8, 1), dtype=np.uint8))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "20", "g": "32", "bf": "3", **options})
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+        for shift in range(32):
+            frame = np.ascontiguousarray(wall[shift // 2 : shift // 2 + 96, 3 * shift : 3 * shift + 96])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(("flags", "passes_over"), [({}, True), ({"flags": "+ildct+ilme", "x264opts": "tff=1"}, False)])
+def test_frames_that_nothing_leans_on_are_passed_over_unless_interlaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: dict[str, str], passes_over: bool
+) -> None:
+    path, decoded = tmp_path / "b.mp4", list[int]()
+    write_noise(path, flags)
+    packets = decode._PyAVVideo._decode_packets
+    monkeypatch.setattr(
+        decode._PyAVVideo,
+        "_decode_packets",
+        lambda *given: (decoded.append(len(frames)) or frames for frames in packets(*given)),
+    )
+    expected, wanted = sequential(path), np.array([0, 9, 18, 31])
+    with PyAVReader().open(str(path)) as video:
+        np.testing.assert_array_equal(video.frames(wanted), expected[wanted])
+    assert (sum(decoded) < 25) == passes_over, decoded
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ __all__ = ["Limits", "PyAVReader", "Reader", "Verdict", "Video", "VideoError"]
 
 NAN = float("nan")
 NOT_GIVEN = "the decoder does not give it"
+SKIPPING_CODECS = ("h264", "hevc")  # whose decoders can leave out frames that no other frame leans on
 SEEK_COST_FRAMES = 8  # a seek costs about as much as decoding this many frames of a small video
 
 
@@ -113,6 +114,7 @@ class _PyAVVideo:
         self._path, self._limits = path, limits
         self._reformatter = VideoReformatter()
         self._quarter_turns: int | None = None  # counter-clockwise; FFmpeg tells it with the first decoded frame
+        self._interlaced = False  # as soon as one decoded frame is
         self._damage: str | None = None  # what ended the last pass of decoding before the end of the file
         self._open_container()
 
@@ -282,12 +284,32 @@ class _PyAVVideo:
         self, packets: Iterable[Packet[VideoStream]], missing: dict[int | None, int]
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Decodes until nothing is missing; what is found leaves `missing` and is given with its place."""
-        for count, frame in enumerate(self._decode(self._few_enough(packets))):
+        packets = self._few_enough(packets)
+        if not self._index.counted and self._stream.codec_context.name in SKIPPING_CODECS:
+            packets = self._without_unwanted(packets, missing)
+        for count, frame in enumerate(self._decode(packets)):
+            self._interlaced |= frame.interlaced_frame
             key = count if self._index.counted else frame.pts
             if key in missing:
                 yield missing.pop(key), frame
             if not missing:
                 return
+
+    def _without_unwanted(
+        self, packets: Iterable[Packet[VideoStream]], missing: dict[int | None, int]
+    ) -> Iterator[Packet[VideoStream]]:
+        """The packets; for those that hold no missing frame the decoder is told to pass over what nothing leans on.
+
+        It reads this with each packet, since it runs in this thread. Fields may come in packets of their own, of which
+        only the first one's timestamp is asked for: interlaced videos are decoded in full.
+        """
+        passing = None
+        for packet in packets:
+            unwanted = packet.pts is not None and packet.pts not in missing and not self._interlaced
+            if unwanted != passing:
+                packet.stream.codec_context.skip_frame = "NONREF" if unwanted else "DEFAULT"
+                passing = unwanted
+            yield packet
 
     def _packets_from(self, anchor: int) -> Iterator[Packet[VideoStream]]:
         """Packets in the order of the file from exactly `anchor`; from the first if seeking does not lead there."""
