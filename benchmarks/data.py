@@ -154,9 +154,7 @@ def augmentation(rounds: int, missing: dict[str, str]) -> dict[str, list[float]]
     """Seconds for 8 clips of 16 x 240 x 320: crop, flip, jitter, grey, blur, as probable and as strong in all."""
     clips = torch.randint(0, 256, (8, FRAMES, 3, 240, 320), dtype=torch.uint8)
     work: dict[str, Callable[[Tensor], Tensor]] = {OURS: our_augmentation()}
-    work |= {
-        name: make(SIZE) for name, make in loaded({n: (lambda m=m: m) for n, m in AUGMENTERS.items()}, missing).items()
-    }
+    work |= loaded({name: partial(make, SIZE) for name, make in AUGMENTERS.items()}, missing)
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(4 * rounds):
         for name in random.sample(list(work), len(work)):
