@@ -32,12 +32,15 @@ def test_one_curve_a_probed_run_over_samples(probed: Runs) -> None:
     assert found[2].points == ((60 * BATCH, 0.3), (120 * BATCH, 0.4))
 
 
-def test_the_picture_has_a_line_a_run_and_a_colour_and_name_a_row(probed: Runs) -> None:
+def test_the_picture_has_the_mean_of_each_row_before_its_seeds(probed: Runs) -> None:
     table = comparison(probed.folder)
     figure = curves._figure(curves_of(table.rows), table)
     lines = figure.axes[0].lines
-    assert [line.get_ydata().tolist() for line in lines][2] == pytest.approx([30, 40])  # type: ignore[union-attr]
-    assert lines[0].get_color() == lines[1].get_color() != lines[2].get_color()
+    heights = [list(line.get_ydata()) for line in lines]  # type: ignore[arg-type]
+    assert heights[0][-1] == pytest.approx(50) and heights[1][-1] == pytest.approx(51)  # the seeds, unnamed and pale
+    assert heights[2] == pytest.approx([20, 30, 45, 50.5]) and heights[3] == pytest.approx([30, 40])
+    assert lines[0].get_color() == lines[1].get_color() == lines[2].get_color() != lines[3].get_color()
+    assert [line.get_alpha() for line in lines[:3]] == [0.3, 0.3, None]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["videomae", "$im$iam [a]"]
     figure.draw_without_rendering()
     edge = figure.bbox.padded(1)
@@ -46,6 +49,15 @@ def test_the_picture_has_a_line_a_run_and_a_colour_and_name_a_row(probed: Runs) 
     assert all(edge.contains(box.x0, box.y0) and edge.contains(box.x1, box.y1) for box in boxes)
     assert any(text.get_text().startswith("unfinished schedule") for text in shown)
     assert any("a  budget: 120 steps, not 12.3 TFLOP" in text.get_text() for text in shown)
+
+
+@pytest.mark.parametrize(("steps", "scale"), [(100, "log"), (101, "linear")])
+def test_trainings_of_very_different_lengths_share_a_logarithmic_axis(tmp_path: Path, steps: int, scale: str) -> None:
+    runs = Runs(tmp_path)
+    runs.run("videomae", {KNN: 0.5}, steps=404, probe=[0.2, 0.5])
+    runs.run("simsiam", {KNN: 0.5}, steps=steps, probe=[0.2, 0.5])
+    table = comparison(runs.folder)
+    assert curves._figure(curves_of(table.rows), table).axes[0].get_xscale() == scale
 
 
 def test_it_is_written_beside_the_table_only_where_a_run_was_probed(probed: Runs, tmp_path: Path) -> None:

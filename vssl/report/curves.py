@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -21,6 +22,7 @@ COLUMN = "probe_knn"
 _COLOURS = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a5fb0", "#b8862b", "#4aa3a2", "#a3476b", "#777777")  # one a row
 _STYLES = ("-", "--", ":", "-.")  # one a round of the colours
 _INK = "#333333"
+_FAR = 4  # from this ratio of the longest training to the shortest the axis of samples is logarithmic
 _NOTE = (
     "Online probe: kNN on training videos held back. A point inside a schedule is not what a training of that length "
     "would have reached, since the learning rate had not come to its end."
@@ -55,7 +57,7 @@ def curves_of(rows: Sequence[Row]) -> list[Curve]:
 
 
 def plot_curves(table: "Table", path_png: Path) -> bool:
-    """Writes one panel with a line a run, those of one row in one colour; False, and no file, where there are none."""
+    """Writes one panel: a line a row, the mean of its seeds, each seed behind it; False, no file, if there are none."""
     curves = curves_of(table.rows)
     if not curves:
         return False
@@ -72,17 +74,18 @@ def _figure(curves: Sequence[Curve], table: "Table") -> Figure:
     figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold", color=_INK, parse_math=False)
     panel = figure.subplots()
     places = {row: place for place, row in enumerate(dict.fromkeys(curve.row for curve in curves))}
-    named: set[int] = set()
-    for curve in curves:
-        place = places[curve.row]
-        samples, shares = zip(*curve.points, strict=True)
-        panel.plot(
-            samples, [100 * share for share in shares], _STYLES[place // len(_COLOURS) % len(_STYLES)], marker="o",
-            color=_COLOURS[place % len(_COLOURS)], markersize=3, linewidth=1.4,
-            label=None if curve.row in named else curve.title,
-        )  # fmt: skip
-        named.add(curve.row)
-    panel.set_xlim(left=0)
+    for row, place in places.items():
+        own = [curve for curve in curves if curve.row == row]
+        colour, style = _COLOURS[place % len(_COLOURS)], _STYLES[place // len(_COLOURS) % len(_STYLES)]
+        for curve in own if len(own) > 1 else []:
+            panel.plot(*_xy(curve.points), color=colour, linewidth=0.7, alpha=0.3)
+        mean = _xy(_mean(own))
+        panel.plot(*mean, style, marker="o", color=colour, markersize=3, linewidth=1.4, label=own[0].title)
+    ends = [curve.points[-1][0] for curve in curves]
+    if max(ends) > _FAR * min(ends):
+        panel.set_xscale("log")
+    else:
+        panel.set_xlim(left=0)
     panel.set_ylim(bottom=0)
     panel.set_xlabel("samples, repeats counted", fontsize=8, color=_INK)
     panel.set_ylabel("kNN top-1 on training videos, %", fontsize=8, color=_INK)
@@ -100,6 +103,17 @@ def _figure(curves: Sequence[Curve], table: "Table") -> Figure:
     note = "\n".join(line for note in notes for line in textwrap.wrap(note, 105, subsequent_indent="    "))
     figure.supxlabel(note, x=0.01, ha="left", fontsize=7.5, color="#666666", parse_math=False)
     return figure
+
+
+def _mean(curves: Sequence[Curve]) -> tuple[tuple[int, float], ...]:
+    """The mean over seeds, at the numbers of samples at which all of them were probed."""
+    by_samples = [dict(curve.points) for curve in curves]
+    shared = [samples for samples, _ in curves[0].points if all(samples in points for points in by_samples)]
+    return tuple((samples, fmean(points[samples] for points in by_samples)) for samples in shared)
+
+
+def _xy(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [samples for samples, _ in points], [100 * share for _, share in points]
 
 
 def _points(path: Path) -> tuple[tuple[int, float], ...]:
