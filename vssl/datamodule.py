@@ -180,6 +180,7 @@ class VideoDataModule(pl.LightningDataModule):
             return BatchSampler(
                 size=len(self._listed), batch_size=loading.batch_size, accumulate=loading.accumulate,
                 steps=loading.steps, seed=loading.seed, start=start, rank=rank, world_size=loading.devices,
+                repeats=loading.views.repeats,
             )  # fmt: skip
         except ValueError as error:
             raise UserError(str(error), "choose a smaller train.batch_size") from error
@@ -265,7 +266,7 @@ class VideoDataModule(pl.LightningDataModule):
     def _draw(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Augmentation parameters from the samples' keys, on the host, where the digests need them."""
         drawn = {
-            name: draw(batch["key"], position, view.augment, self.flip_safe, view.frames)
+            name: draw(batch["key"], position, view.augment, self.flip_safe, view.frames, view.size)
             for position, (name, view) in enumerate(self.loading.views.positions)
         }
         return {**batch, "drawn": drawn}

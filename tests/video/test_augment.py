@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as reference
 from vssl.video.augment import Drawn, apply, draw
 from vssl.video.crops import crop_box, crop_boxes, crop_resize, crops_resize
 from vssl.video.draws import sample_keys
+from vssl.video.erase import Erase
 from vssl.video.photometric import (
     adjust_brightness_,
     adjust_contrast_,
@@ -29,6 +30,7 @@ from vssl.video.photometric import (
     greyscale,
     solarise,
 )
+from vssl.video.rand_augment import RandAugment
 from vssl.video.views import Augment
 
 SHARED = Augment()
@@ -272,6 +274,23 @@ def test_one_setting_changes_no_other_draw() -> None:
     assert (before.grey <= after.grey).all()
 
 
+def test_parts_are_applied_in_the_documented_order() -> None:
+    """RandAugment before the jitter, the rectangle last: each alone on what the one before left."""
+    clip = clips(64)
+    parts: dict[str, Any] = {"rand_augment": RandAugment(), "erase": Erase(probability=1.0, mode="mean")}
+    found = apply(clip, draw(KEYS, 0, replace(EVERYTHING, **parts), True, size=16))
+    first = draw(KEYS, 0, replace(NOTHING, flip=0.5, rand_augment=parts["rand_augment"]), True)
+    then = draw(KEYS, 0, replace(EVERYTHING, flip=0.0, erase=parts["erase"]), True, size=16)
+    assert then.erased is not None
+    middle = (apply(clip, first).transpose(1, 2) * 255).round().to(torch.uint8)
+    plain = (apply(clip, replace(first, rand_augment=None)).transpose(1, 2) * 255).round().to(torch.uint8)
+    assert (middle != plain).flatten(1).any(dim=1).float().mean() > 0.5
+    assert torch.equal(found, apply(middle, then))
+    top, left = then.erased.box[:, 0], then.erased.box[:, 1]
+    corners = found[torch.arange(64), :, 0, torch.from_numpy(top), torch.from_numpy(left)]
+    torch.testing.assert_close(corners, torch.tensor([0.485, 0.456, 0.406]).expand(64, 3))
+
+
 def test_positions_draw_apart() -> None:
     assert not np.array_equal(draw(KEYS, 0, SHARED, True).rows(), draw(KEYS, 1, SHARED, True).rows())
 
@@ -281,7 +300,9 @@ def test_rows_tell_every_parameter() -> None:
     rows = drawn.rows()
     assert rows.shape == (64, 12)
     assert rows.dtype == np.float32
-    fields: dict[str, Any] = {name: value for name, value in vars(drawn).items() if name != "colour"}
+    parts = ("rand_augment", "erased", "partners")  # these have rows of their own, and tests in files of their own
+    fields: dict[str, Any] = {name: value for name, value in vars(drawn).items() if name not in ("colour", *parts)}
+    assert len(fields) == 6 and all(getattr(drawn, name) is None for name in parts)
     for name, value in fields.items():
         changed = value.clone()
         changed[7] = ~changed[7] if value.dtype == torch.bool else changed[7] + 1 + (changed[7] > 1e9)

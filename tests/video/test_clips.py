@@ -21,6 +21,8 @@ from vssl.video.digests import ClipDigest
 from vssl.video.draws import sample_keys
 from vssl.video.lists import Samples
 from vssl.video.relations.same import Same
+from vssl.video.sampler import BatchSampler
+from vssl.video.unreadable import TrainingClips
 from vssl.video.views import Augment, Clip, View, Views, evaluation_views
 
 SHARED = View(frames=8, size=32, stride=2)
@@ -109,6 +111,30 @@ def test_all_views_come_from_one_decode_of_each_frame_once() -> None:
     assert all(asked == sorted(set(asked)) for asked in reader.asked)
     alone = dataset(Views(x=SHARED, b=SHARED))[requests(3)[2]]
     assert torch.equal(alone["views"]["b"], clips[requests(3)[2]]["views"]["b"])
+
+
+def test_repeats_are_the_items_of_their_keys_from_one_decode() -> None:
+    clips = dataset(PAIR)
+    keys = sample_keys(0, 0, np.array([3, 3, 3]), np.arange(3)).tolist()
+    repeats = clips.read_repeats(3, keys)
+    assert len(clips.reader.asked) == 1  # type: ignore[attr-defined]
+    for item, key in zip(repeats, keys, strict=True):
+        alone = clips.read(3, key)
+        assert torch.equal(item["views"]["b"], alone["views"]["b"]) and item["key"] == key
+        assert (item["digest"]["b"] == alone["digest"]["b"]).all() and (item["time"]["a"] == alone["time"]["a"]).all()
+    assert not torch.equal(repeats[0]["views"]["a"], repeats[1]["views"]["a"])
+
+
+def test_the_loader_reads_slots_of_one_video_in_one_decode() -> None:
+    views = Views(repeats=3, clip=SHARED)
+    sampler = BatchSampler(size=12, batch_size=6, accumulate=1, steps=2, seed=0, repeats=views.repeats)
+    clips = dataset(views)
+    training, slots = TrainingClips(clips, sampler, tries=1), next(iter(sampler))
+    items = training.__getitems__(slots)
+    assert len(clips.reader.asked) == 2  # type: ignore[attr-defined]
+    for item, slot in zip(items, slots, strict=True):
+        assert isinstance(item, dict) and (item["id"], item["key"]) == (slot.sample, slot.key)
+        assert torch.equal(item["views"]["clip"], training[slot]["views"]["clip"])  # type: ignore[index]
 
 
 def test_position_0_of_pair_is_position_0_of_single() -> None:

@@ -54,11 +54,28 @@ def test_the_length_is_that_of_the_whole_training_also_after_a_resume() -> None:
     assert len(BatchSampler(**settings)) == len(BatchSampler(**settings, start=9)) == 23
 
 
+def test_repeats_stand_side_by_side_and_the_first_is_the_clip_without_repeats() -> None:
+    bare = batches(batch_size=4)
+    twice = batches(batch_size=8, repeats=2)
+    assert [[slot for slot in batch if slot.repeat == 0] for batch in twice] == bare
+    for batch in twice:
+        assert [slot.sample for slot in batch[0::2]] == [slot.sample for slot in batch[1::2]]
+        assert len({slot.key for slot in batch}) == 8
+    parts = [batches(batch_size=8, repeats=2, world_size=8, rank=rank) for rank in range(8)]
+    assert [sum((part[step] for part in parts), []) for step in range(11)] == twice[:11]
+    successor = next(iter(BatchSampler(37, 8, 1, 11, 3, repeats=2).successors(twice[0][1])))
+    assert successor == twice[0][3]
+
+
 def test_refuses_what_cannot_be_divided() -> None:
     with pytest.raises(ValueError, match="batch_size=8 is not divisible by accumulation x ranks = 3"):
         batches(accumulate=3)
     with pytest.raises(ValueError, match="larger than the 5 training videos"):
         batches(size=5)
+    with pytest.raises(ValueError, match=r"batch_size=8 is not divisible by views\.repeats=3"):
+        batches(repeats=3)
+    with pytest.raises(ValueError, match=r"batch_size=8 is larger than the 3 training videos times views\.repeats=2"):
+        batches(size=3, repeats=2)
 
 
 def test_the_place_of_an_unreadable_sample_is_taken_by_the_next_of_the_epoch() -> None:

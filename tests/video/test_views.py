@@ -4,8 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vssl.video.draws import stream, uniform_stream
+from vssl.video.erase import Erase
+from vssl.video.fame import Fame
+from vssl.video.rand_augment import RandAugment
 from vssl.video.relations.centre import Centre
 from vssl.video.relations.independent import Independent
+from vssl.video.sampling import uniform_start
 from vssl.video.views import Augment, Clip, View, Views, evaluation_views
 
 VIEW = View(frames=8, size=32, stride=2)
@@ -47,10 +52,21 @@ def test_settings_hashes_are_those_of_older_runs() -> None:
         {"augment": Augment(grey_p=0.1)}, {"augment": Augment(blur_p=0.4)}, {"augment": Augment(blur_sigma=(0.1, 1.0))},
         {"augment": Augment(solarise_p=0.1)}, {"augment": Augment(solarise_threshold=0.6)},
         {"augment": Augment(colour="tensorflow")}, {"augment": Augment(per_frame=True)}, {"pad": "clamp_stride"},
+        {"sampling": "videomae"}, {"sampling": "videomae_finetune"}, {"sampling": "segments", "stride": None},
     ],
 )  # fmt: skip
 def test_any_other_setting_changes_the_settings_hash(change: dict[str, Any]) -> None:
     assert replace(VIEW, **change).settings_hash() != VIEW.settings_hash()
+
+
+def test_settings_of_a_part_change_the_settings_hash() -> None:
+    changes: list[dict[str, Any]] = [
+        {"rand_augment": RandAugment(magnitude=8)}, {"rand_augment": RandAugment(increasing=False)},
+        {"erase": Erase(mode="mean")}, {"erase": Erase(probability=0.5)}, {"fame": Fame(foreground=0.3)},
+    ]  # fmt: skip
+    plain: list[dict[str, Any]] = [{"rand_augment": RandAugment()}, {"erase": Erase()}, {"fame": Fame()}]
+    hashes = {replace(VIEW, augment=Augment(**part)).settings_hash() for part in (*changes, *plain)}
+    assert len(hashes) == 8
 
 
 def test_indices_by_stride_and_by_fps_agree_at_a_constant_rate() -> None:
@@ -58,6 +74,33 @@ def test_indices_by_stride_and_by_fps_agree_at_a_constant_rate() -> None:
     by_fps = View(frames=8, size=32, fps=12.5)
     assert by_fps.span(times) == VIEW.span(times) == 15
     assert by_fps.indices(7, times).tolist() == VIEW.indices(7, times).tolist() == list(range(7, 22, 2))
+
+
+@pytest.mark.parametrize(("sampling", "starts"), [("videomae", 237), ("videomae_finetune", 236)])
+def test_released_samplings_draw_from_as_many_starts_as_released(sampling: Any, starts: int) -> None:
+    """tests/video/test_published.py has the frames themselves."""
+    view, times = View(frames=16, size=32, stride=4, sampling=sampling), np.arange(300) / 25
+    assert uniform_start(0.0, view.span(times), 300) == 0
+    assert uniform_start(1 - 2**-53, view.span(times), 300) == starts - 1
+    drawn = [view.indices(start, times).tolist() for start in (0, starts - 1)]
+    first, last = (236, 296) if sampling == "videomae" else (235, 298)
+    assert drawn[0][0] == 0 and (drawn[1][0], drawn[1][-1]) == (first, last)
+
+
+def test_segments_cover_the_video_and_are_drawn_for_each_sample() -> None:
+    view, times = View(frames=8, size=32, sampling="segments"), np.arange(80) / 25
+    drawn = [view.indices(0, times, uniform_stream(key, stream(0, "frames"))) for key in (1, 2, 1)]
+    assert view.span(times) == 80
+    assert all((clip // 10).tolist() == list(range(8)) for clip in drawn)
+    assert drawn[0].tolist() == drawn[2].tolist() != drawn[1].tolist()
+
+
+def test_a_released_sampling_takes_no_padding_of_ours() -> None:
+    for wrong in ({"pad": "loop"}, {"stride": None, "fps": 5.0}, {"stride": None, "share": 0.5}):
+        with pytest.raises(ValueError, match="sampling is videomae, allowed is no share, no fps and no pad beside it"):
+            View(**{"frames": 8, "size": 32, "stride": 4, "sampling": "videomae", **wrong})
+    with pytest.raises(ValueError, match="sampling is segments, allowed is no stride and no fps beside it"):
+        View(frames=8, size=32, stride=4, sampling="segments")
 
 
 def test_a_stride_too_long_for_a_video_is_clamped_to_the_largest_that_fits() -> None:

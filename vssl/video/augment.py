@@ -16,6 +16,8 @@ from torch import Tensor
 
 from vssl.video.deck import Deck, InPlace
 from vssl.video.draws import stream, uniforms_np
+from vssl.video.erase import Erased, choose_boxes, erase_
+from vssl.video.fame import Partners, choose_partners, merge
 from vssl.video.photometric import (
     adjust_brightness_,
     adjust_contrast_,
@@ -28,6 +30,8 @@ from vssl.video.photometric import (
     greyscale,
     solarise,
 )
+from vssl.video.rand_augment import Chosen, Numbers, choose
+from vssl.video.rand_operations import rand_augment
 from vssl.video.views import Augment, Colour
 
 Floats = NDArray[np.floating[Any]]
@@ -47,7 +51,7 @@ class Drawn:
     `flip` (B,) bool; `order` (B, 4) int64, the sequence of brightness 0, contrast 1, saturation 2, hue 3; `factors`
     (B, 4) float32 of these four, neutral at 1, 1, 1, 0; `grey` (B,) bool; `sigma` (B,) float32 pixels, 0 is no blur;
     `threshold` (B,) float32, infinite is no solarisation. Where each frame has draws of its own, it is (B, T) and
-    (B, T, 4) instead. `colour`: whose contrast and saturation.
+    (B, T, 4) instead. `colour`: whose contrast and saturation. The rest is None where there is no such part.
     """
 
     flip: Tensor
@@ -57,19 +61,31 @@ class Drawn:
     sigma: Tensor
     threshold: Tensor
     colour: Colour = "torchvision"
+    rand_augment: Chosen | None = None
+    erased: Erased | None = None
+    partners: Partners | None = None
 
     def rows(self) -> NDArray[np.float32]:
-        """(B, 12) float32, or (B, T * 12): the numbers above side by side, for the digest."""
+        """(B, 12) float32, or (B, T * 12): the numbers above side by side, then those of the parts, for the digest."""
         drawn = self.by_frame() if self.flip.ndim == 2 else self
         rows = torch.column_stack([getattr(drawn, name).float() for name in _NUMBERS])
-        return rows.view(len(self.flip), 12 * math.prod(self.flip.shape[1:])).numpy()
+        numbers = rows.view(len(self.flip), 12 * math.prod(self.flip.shape[1:])).numpy()
+        parts = (self.rand_augment, self.erased, self.partners)
+        return np.concatenate([numbers, *(part.rows() for part in parts if part is not None)], axis=1)
 
     def by_frame(self) -> "Drawn":
         """(B, T) draws as those of B * T clips."""
-        return replace(self, **{name: getattr(self, name).flatten(0, 1) for name in _NUMBERS})
+        return replace(
+            self,
+            **{name: getattr(self, name).flatten(0, 1) for name in _NUMBERS},
+            rand_augment=None if self.rand_augment is None else self.rand_augment.by_frame(),
+            erased=None if self.erased is None else self.erased.by_frame(),
+        )
 
 
-def draw(key: Tensor, position: int, augment: Augment | None, flip_safe: bool, frames: int = 1) -> Drawn:
+def draw(
+    key: Tensor, position: int, augment: Augment | None, flip_safe: bool, frames: int = 1, size: int | None = None
+) -> Drawn:
     """The parameters for clips with `key` (B,) int64 (on the host); each operation has a stream of its own.
 
     Args:
@@ -78,6 +94,7 @@ def draw(key: Tensor, position: int, augment: Augment | None, flip_safe: bool, f
         flip_safe: whether a mirror image has the same label; without it nothing is flipped.
         frames: of the view (T); read only where the augmentation is drawn per frame. The first frame then has the draw
             that the clip would have.
+        size: of the view, in pixels; read only where rectangles are erased.
     """
     keys = key.numpy()
     if augment is None:
@@ -102,14 +119,17 @@ def draw(key: Tensor, position: int, augment: Augment | None, flip_safe: bool, f
         sigma=_float32(np.where(happens("blur", augment.blur_p), sigma, 0.0)),
         threshold=_float32(np.where(happens("solarise", augment.solarise_p), augment.solarise_threshold, np.inf)),
         colour=augment.colour,
+        rand_augment=None if augment.rand_augment is None else choose(augment.rand_augment, numbers),
+        erased=_erased(augment, numbers, keys, position, shape, size),
+        partners=None if augment.fame is None else choose_partners(augment.fame, numbers),
     )
 
 
 def apply(clip: Tensor, drawn: Drawn) -> Tensor:
     """uint8 [B, T, C, H, W] on any device -> float32 [B, C, T, H, W] in [0, 1] there; the input is left as it is.
 
-    Order: flip, jitter, greyscale, blur, solarise. Nothing is computed for clips that an operation does not touch.
-    The result lies in memory as [B, T, C, H, W].
+    Order: flip, merge with another clip, RandAugment, jitter, greyscale, blur, solarise, erase. Nothing is computed for
+    clips that an operation does not touch. The result lies in memory as [B, T, C, H, W].
     """
     if drawn.flip.ndim == 2:
         frames = apply(clip.flatten(0, 1).unsqueeze(1), drawn.by_frame())  # [B * T, C, 1, H, W]
@@ -117,6 +137,10 @@ def apply(clip: Tensor, drawn: Drawn) -> Tensor:
     deck = Deck(clip)
     jitter = _JITTER[drawn.colour]
     deck.change((_flip_,), _touched(drawn.flip), drawn.flip.float().numpy())
+    if drawn.partners is not None:
+        deck = Deck(merge(deck.in_order(), drawn.partners))
+    if drawn.rand_augment is not None:
+        rand_augment(deck, drawn.rand_augment)
     deck.to_unit_range()
     order, factors = drawn.order.numpy(), drawn.factors.numpy()
     for turn in order.T:
@@ -125,7 +149,8 @@ def apply(clip: Tensor, drawn: Drawn) -> Tensor:
     deck.change((_greyscale_,), _touched(drawn.grey), drawn.grey.float().numpy())
     deck.change((_blur_,), _touched(drawn.sigma > 0), drawn.sigma.numpy())
     deck.change((_solarise_,), _touched(torch.isfinite(drawn.threshold)), drawn.threshold.numpy())
-    return deck.in_order().transpose(1, 2)
+    clips = deck.in_order()
+    return (clips if drawn.erased is None else erase_(clips, drawn.erased)).transpose(1, 2)
 
 
 def _flip_(clip: Tensor, _: Tensor) -> Tensor:
@@ -147,6 +172,17 @@ def _solarise_(clip: Tensor, threshold: Tensor) -> Tensor:
 def _touched(mask: Tensor) -> NDArray[np.int64]:
     """For `Deck.change` with one operation: 0 where it is to be applied, 1 where not."""
     return 1 - mask.numpy().astype(np.int64)
+
+
+def _erased(
+    augment: Augment, numbers: Numbers, keys: NDArray[np.int64], position: int, shape: tuple[int, ...], size: int | None
+) -> Erased | None:
+    if augment.erase is None:
+        return None
+    assert size is not None, "what is erased is so many pixels high and wide"
+    frames = [np.int64(stream(position, f"erase noise {frame}")) for frame in range(math.prod(shape[1:]))]
+    noise = (keys[:, None] ^ np.array(frames)).reshape(shape)
+    return Erased(choose_boxes(augment.erase, numbers, size), noise, augment.erase.mode)
 
 
 _NOTHING = Augment(flip=0.0, jitter_p=0.0, grey_p=0.0, blur_p=0.0, solarise_p=0.0)

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from vssl.config.errors import WorkError
 from vssl.video.crops import Box, crop_boxes, crops_resize
 from vssl.video.decode import Reader, VideoError
+from vssl.video.draws import stream, uniform_stream
 from vssl.video.lists import Samples
 from vssl.video.views import Views
 
@@ -71,51 +72,77 @@ class ClipDataset(Dataset[Item]):
         return self.read(*request)
 
     def read(self, index: int, key: int, replaced: int | None = None) -> Item:
-        """One sample.
+        """One sample; the arguments and errors of `read_repeats`.
+
+        Args:
+            replaced: place in the list of the unreadable sample whose slot it fills; enters the digest.
+        """
+        return self.read_repeats(index, [key], replaced)[0]
+
+    def read_repeats(self, index: int, keys: Sequence[int], replaced: int | None = None) -> list[Item]:
+        """One sample for each key, all of them from one decode of one video.
 
         Args:
             index: its place in the list.
-            key: all that is drawn for it comes from here.
-            replaced: place in the list of the unreadable sample whose slot it fills; enters the digest.
+            keys: all that is drawn for an item comes from its key.
         Raises:
             VideoError: the file cannot be read, or has no frame in the sample's segment.
             WorkError: it is too short for a view that refuses padding.
         """
-        index, key = int(index), int(key)  # samplers may hand over numpy integers, which overflow
+        index, keys = int(index), [int(key) for key in keys]  # samplers may hand over numpy integers, which overflow
         samples, path = self.samples, str(self.samples.path[index])
         with self.reader.open(path, float(samples.start_s[index]), float(samples.end_s[index])) as video:
             times = video.times
             if len(times) == 0:
                 raise VideoError(path, "empty", "there is no frame in the sample's segment")
             spans = [view.span(times) for _, view in self.views.positions]
-            indices = self._indices(path, self.views.relation.starts(key, spans, len(times)), times)
-            wanted, places = _union(np.concatenate(indices), len(times))
-            frames = video.frames(wanted)[places]
+            starts = [self.views.relation.starts(key, spans, len(times)) for key in keys]
+            indices = [self._indices(path, key, start, times) for key, start in zip(keys, starts, strict=True)]
+            wanted, places = _union(np.concatenate([view for views in indices for view in views]), len(times))
+            frames = video.frames(wanted)
+            identity = _identity(str(samples.id[index]), None if replaced is None else str(samples.id[replaced]))
+            per_item = np.split(places, len(keys))
+            return [
+                self._item(index, key, identity, frames, views, of_key, times)
+                for key, views, of_key in zip(keys, indices, per_item, strict=True)
+            ]
+
+    def _item(
+        self,
+        index: int,
+        key: int,
+        identity: bytes,
+        frames: NDArray[np.uint8],
+        indices: Sequence[NDArray[np.int64]],
+        places: NDArray[np.int64],
+        times: NDArray[np.float64],
+    ) -> Item:
+        """The views of one key, cut from the frames (n, H, W, 3) of which `places` are its own, view after view."""
         _, height, width, _ = (
             frames.shape
         )  # FFmpeg tells rotation only with a frame: asking before would decode one more
-
-        label = {name: int(values[index]) for name, values in samples.labels.items()}
+        label = {name: int(values[index]) for name, values in self.samples.labels.items()}
         item = Item(id=index, key=key, label=label, views={}, time={}, box={}, digest={}, padded={}, clamped={})
-        identity = _identity(str(samples.id[index]), None if replaced is None else str(samples.id[replaced]))
         begin = 0
         for position, (name, view) in enumerate(self.views.positions):
             boxes = crop_boxes(key, position, view.augment, height, width, view.size, view.frames)
-            clip = torch.from_numpy(frames[begin : begin + view.frames]).permute(0, 3, 1, 2)
+            clip = torch.from_numpy(frames[places[begin : begin + view.frames]]).permute(0, 3, 1, 2)
             begin += view.frames
             item["views"][name] = crops_resize(clip, boxes, view.size)
             item["time"][name] = times[indices[position]]
             item["box"][name] = _shares(boxes, height, width)
             item["digest"][name] = _digest(identity, indices[position], boxes)
-            item["padded"][name] = spans[position] > len(times)
+            item["padded"][name] = view.span(times) > len(times)
             item["clamped"][name] = view.stride_in(len(times)) != view.stride
         return item
 
-    def _indices(self, path: str, starts: Sequence[int], times: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    def _indices(
+        self, path: str, key: int, starts: Sequence[int], times: NDArray[np.float64]
+    ) -> list[NDArray[np.int64]]:
         indices = []
-        for (name, view), start in zip(self.views.positions, starts, strict=True):
+        for position, ((name, view), start) in enumerate(zip(self.views.positions, starts, strict=True)):
             try:
-                indices.append(view.indices(start, times))
+                indices.append(view.indices(start, times, uniform_stream(key, stream(position, "frames"))))
             except ValueError as error:
                 hint = f"views.{name}.pad=repeat_last or loop pads it; a smaller stride or fewer frames may fit"
                 raise WorkError(f"{path}: view {name}: {error}", hint) from error

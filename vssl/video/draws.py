@@ -23,16 +23,18 @@ _LAST_SHIFT = 31
 _MASK = (1 << 64) - 1
 
 
-def sample_keys(seed: int, epoch: int, index: NDArray[np.int64], repeat: int = 0) -> NDArray[np.int64]:
+def sample_keys(
+    seed: int, epoch: int, index: NDArray[np.int64], repeat: NDArray[np.int64] | int = 0
+) -> NDArray[np.int64]:
     """One int64 key per sample, (N,). Different indices of one (seed, epoch, repeat) never share a key.
 
     Args:
         index: (N,) place of each sample in the list.
-        repeat: which of the clips of one sample in one epoch (repeated augmentation).
+        repeat: which of the clips of one sample in one epoch (repeated augmentation), one for all or one each.
     """
     start = _first(_first(seed & _MASK) ^ (epoch & _MASK))
     keys = _first_np(np.asarray(index, dtype=np.int64).view(np.uint64) ^ np.uint64(start))
-    return _first_np(keys ^ np.uint64(repeat)).view(np.int64)
+    return _first_np(keys ^ np.asarray(repeat).astype(np.uint64)).view(np.int64)
 
 
 def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:

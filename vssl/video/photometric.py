@@ -59,14 +59,19 @@ def adjust_hue_(clip: Tensor, shift: Tensor) -> Tensor:
     red, green, blue = clip.unbind(dim=2)  # each [B, T, H, W]
     value, lowest = clip.amax(dim=2), clip.amin(dim=2)
     chroma = value - lowest
-    # Distance from red along the circle, 0 to 3 sixths: (2 max - 2 min + green + blue - red - max) / (max - min).
-    distance = (green + blue).sub_(red).sub_(value).add_(chroma, alpha=2).div_(chroma.clamp(min=_LEAST_CHROMA))
-    hue = distance.copysign_(green - blue).add_(6 * shift.view(-1, 1, 1, 1))
+    hue = hue_in_sixths(red, green, blue, value, chroma).add_(6 * shift.view(-1, 1, 1, 1))
     hue.sub_(torch.floor(hue / 6), alpha=6)  # in [0, 6)
     torch.addcmul(value, chroma, (2 - (hue - 3).abs_()).clamp_(0, 1), value=-1, out=red)
     torch.addcmul(value, chroma, (hue - 2).abs_().sub_(1).clamp_(0, 1), value=-1, out=green)
     torch.addcmul(value, chroma, (hue - 4).abs_().sub_(1).clamp_(0, 1), value=-1, out=blue)
     return clip
+
+
+def hue_in_sixths(red: Tensor, green: Tensor, blue: Tensor, value: Tensor, chroma: Tensor) -> Tensor:
+    """Hue as sixths of the circle, -3 to 3, red being 0; 0 for grey. `value` is the brightest channel."""
+    # Distance from red along the circle, 0 to 3 sixths: (2 max - 2 min + green + blue - red - max) / (max - min).
+    distance = (green + blue).sub_(red).sub_(value).add_(chroma, alpha=2).div_(chroma.clamp(min=_LEAST_CHROMA))
+    return distance.copysign_(green - blue)
 
 
 def greyscale(clip: Tensor) -> Tensor:

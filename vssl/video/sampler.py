@@ -12,11 +12,19 @@ from vssl.video.draws import permutation, sample_keys
 
 
 class Slot(NamedTuple):
-    """One place in a batch: the sample (its index in the list), the key of all its draws, and the data epoch."""
+    """One place in a batch.
+
+    Args:
+        sample: its index in the list.
+        key: that of all its draws.
+        epoch: of the data.
+        repeat: which of the sample's clips in this epoch.
+    """
 
     sample: int
     key: int
     epoch: int
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class BatchSampler:
         size: samples in the list (N).
         batch_size: clips in an optimiser step, over all ranks and micro-batches; it must divide evenly.
         steps: optimiser steps of the whole training.
+        repeats: clips of each sample in an epoch, side by side in one batch (repeated augmentation); `batch_size`
+            counts all of them.
         start: position at which iteration begins; the length is that of the whole training nevertheless.
     """
 
@@ -42,17 +52,23 @@ class BatchSampler:
     start: int = 0
     rank: int = 0
     world_size: int = 1
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         parts = self.accumulate * self.world_size
         if self.batch_size % parts:
             raise ValueError(f"train.batch_size={self.batch_size} is not divisible by accumulation x ranks = {parts}")
-        if self.size < self.batch_size:
-            raise ValueError(f"train.batch_size={self.batch_size} is larger than the {self.size} training videos")
+        if self.batch_size % self.repeats:
+            raise ValueError(f"train.batch_size={self.batch_size} is not divisible by views.repeats={self.repeats}")
+        if self.size < self.batch_size // self.repeats:
+            times = f" times views.repeats={self.repeats}" if self.repeats > 1 else ""
+            raise ValueError(
+                f"train.batch_size={self.batch_size} is larger than the {self.size} training videos{times}"
+            )
 
     @property
     def batches_per_epoch(self) -> int:
-        return self.size // self.batch_size
+        return self.size // (self.batch_size // self.repeats)
 
     def epoch_of(self, step: int) -> int:
         return step // self.batches_per_epoch
@@ -68,18 +84,20 @@ class BatchSampler:
             share = self.batch_size // (self.accumulate * self.world_size)
             first = step % self.batches_per_epoch * self.batch_size + (micro * self.world_size + self.rank) * share
             epoch = self.epoch_of(step)
-            yield self._slots(epoch, _order(self.seed, epoch, self.size)[first : first + share])
+            place, repeat = np.divmod(np.arange(first, first + share), self.repeats)
+            yield self._slots(epoch, _order(self.seed, epoch, self.size)[place], repeat)
 
     def successors(self, slot: Slot) -> Iterator[Slot]:
         """The samples that follow in the epoch's order, wrapping round: they take an unreadable one's place."""
         order = _order(self.seed, slot.epoch, self.size)
         place = int(np.flatnonzero(order == slot.sample)[0])
         for ahead in range(1, self.size):
-            yield from self._slots(slot.epoch, order[[(place + ahead) % self.size]])
+            yield from self._slots(slot.epoch, order[[(place + ahead) % self.size]], np.array([slot.repeat]))
 
-    def _slots(self, epoch: int, index: NDArray[np.int64]) -> list[Slot]:
-        keys = sample_keys(self.seed, epoch, index).tolist()
-        return [Slot(number, key, epoch) for number, key in zip(index.tolist(), keys, strict=True)]
+    def _slots(self, epoch: int, index: NDArray[np.int64], repeat: NDArray[np.int64]) -> list[Slot]:
+        keys = sample_keys(self.seed, epoch, index, repeat)
+        places = zip(index.tolist(), keys.tolist(), repeat.tolist(), strict=True)
+        return [Slot(sample, key, epoch, number) for sample, key, number in places]
 
 
 @lru_cache(maxsize=2)  # the epoch that ends and the one that begins
