@@ -88,3 +88,17 @@ def test_num_videos_takes_a_few_of_every_split(shared_data: Path) -> None:
     assert set(less.samples("test").labels["label"]) <= set(np.flatnonzero(counts))
     with pytest.raises(ValueError, match="num_videos must be at least 8; got 5"):
         VideoList(root, num_videos=5)
+
+
+def test_paths_lead_out_of_the_root_only_where_that_is_allowed(root: Path) -> None:
+    (root.parent / "out.mp4").touch()
+    text = f"path\n0.mp4\n../out.mp4\n{root}/1.mp4\n"
+    (root / "clips.csv").write_text(text)
+    with pytest.raises(UserError, match=r"line 3: path '\.\./out.mp4' leads out of .*\n.*data.outside_root=true"):
+        VideoList(str(root), manifest="clips.csv").samples("unlabelled")
+    samples = VideoList(str(root), manifest="clips.csv", outside_root=True).samples("unlabelled")
+    assert samples.id.tolist() == ["0.mp4", "../out.mp4", "1.mp4"]
+    assert [Path(path).resolve() for path in samples.path] == [root / "0.mp4", root.parent / "out.mp4", root / "1.mp4"]
+    (root / "clips.csv").write_text(f"{text}{root.parent}/./out.mp4\n")
+    with pytest.raises(UserError, match=r"line 5: '\.\./out.mp4' is already in line 3"):
+        VideoList(str(root), manifest="clips.csv", outside_root=True).samples("unlabelled")

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
-PATH_KEYS = ("run.out", "data.root", "data.manifest", "backbone.weights", "encoder", "out")
+PATH_KEYS = (
+    "run.out", "data.root", "data.manifest", "data.annotations", "data.train_list", "data.test_list", "data.label_map",
+    "backbone.weights", "encoder", "out",
+)  # fmt: skip
 
 
 def take_paths(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:

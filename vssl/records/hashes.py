@@ -12,7 +12,12 @@ PARTS = ("data", "views", "backbone", "method", "train", "eval")
 
 # Where the files lie, which label is read, what the user calls them, what the cache may take, when
 # bad files stop a run: no clip changes by it.
-DATA_LEFT_OUT = frozenset({"root", "label", "manifest", "cache", "prepared_gb", "max_bad_fraction"})
+DATA_LEFT_OUT = frozenset(
+    {
+        "root", "label", "manifest", "annotations", "train_list", "test_list", "label_map", "outside_root", "cache",
+        "prepared_gb", "max_bad_fraction", "max_missing_fraction",
+    }
+)  # fmt: skip
 
 
 def hash_of(obj: object) -> str:

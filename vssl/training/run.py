@@ -18,6 +18,7 @@ from safetensors.torch import save
 from vssl.config.compose import Composed
 from vssl.config.errors import UserError, WorkError
 from vssl.config.render import to_yaml
+from vssl.listed import lists_of, missing_of
 from vssl.records.atomic import refused, remove_leftovers, writable, write_bytes, write_text
 from vssl.records.environment import environment
 from vssl.records.folders import BACKBONE, RECORD
@@ -36,7 +37,10 @@ from vssl.training.settings import cores
 LAST = "checkpoints/last.ckpt"
 
 # What may differ between two starts of one run: where it lies, how fast it goes, who watches.
-_MAY_DIFFER = ("run", "logger", "eval", "bench", "backbone.weights", "data.prepared_gb", "data.max_bad_fraction")
+_MAY_DIFFER = (
+    "run", "logger", "eval", "bench", "backbone.weights", "data.prepared_gb", "data.max_bad_fraction",
+    "data.max_missing_fraction", "data.outside_root",
+)  # fmt: skip
 
 
 def pretrain(
@@ -86,6 +90,8 @@ def pretrain(
 def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, probe: Probe | None) -> None:
     study.prepare()
     _say(study, folder, describe(study), console)
+    if missing := missing_of(study.datamodule):
+        _say(study, folder, missing, console)
     if probe and probe.off:
         _say(study, folder, f"no online probe: {probe.off}", console)
     reset_peak()
@@ -225,6 +231,7 @@ def _first_record(study: Study) -> dict[str, Any]:
         "budget": {"planned": study.budget.planned()},
         **({"loaded": study.start.plain()} if study.start else {}),
         "clips": None,
+        "lists": lists_of(study.datamodule),
         "environment": {
             **environment(), "decoder": study.datamodule.decoder, "threads": torch.get_num_threads(),
             "workers": study.workers, "cores_used": cores(), "world_size": study.devices,

@@ -109,7 +109,13 @@ def _size(path: str) -> int:
         raise UserError(f"the video {path} cannot be read: {error.strerror}") from error
 
 
-def read_manifest(manifest: Path, root: Path, classes: Sequence[str] | None = None, test_fold: int = 0) -> Listing:
+def read_manifest(
+    manifest: Path,
+    root: Path,
+    classes: Sequence[str] | None = None,
+    test_fold: int = 0,
+    outside_root: bool = False,
+) -> Listing:
     """The data set that a manifest lists. Raises UserError naming file and line for whatever is wrong in it.
 
     Args:
@@ -117,11 +123,12 @@ def read_manifest(manifest: Path, root: Path, classes: Sequence[str] | None = No
         root: the folder below which the paths lie.
         classes: class order; else `classes.txt` beside the manifest, else sorted names (integers stay as they are).
         test_fold: the test videos, where there are folds and no `split`.
+        outside_root: paths may lead out of `root`.
     """
     if not root.is_dir():
         hint = "data.root is the folder from which the manifest's paths start"
         raise UserError(f"data.root: there is no folder {root}", hint)
-    rows, columns = read_rows(manifest, root)
+    rows, columns = read_rows(manifest, root, outside_root)
     _refuse_missing_files(rows, manifest, root)
     if LABEL in columns and not any(row.label for row in rows):
         hint = "leave the column out for a list that is used in pretraining only"

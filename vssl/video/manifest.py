@@ -35,14 +35,20 @@ class Row:
     end_s: float = math.nan
 
 
-def read_rows(manifest: Path, root: Path) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of a manifest and the known columns that it has. Raises UserError naming file and line."""
+def read_rows(manifest: Path, root: Path, outside_root: bool = False) -> tuple[list[Row], tuple[str, ...]]:
+    """The rows of a manifest and the known columns that it has. Raises UserError naming file and line.
+
+    Args:
+        outside_root: paths may lead out of `root`.
+    """
     lines = csv.reader(io.StringIO(_text(manifest), newline=""), strict=True)
     try:
         header = [name.strip() for name in next(lines, [])]
         _check_header(header, manifest)
         base = os.path.abspath(root)
-        rows = [_row(values, header, f"{manifest}, line {lines.line_num}", base) for values in _filled(lines)]
+        rows = [
+            _row(values, header, f"{manifest}, line {lines.line_num}", base, outside_root) for values in _filled(lines)
+        ]
     except csv.Error as error:
         raise UserError(f"{manifest}, line {lines.line_num}: this is no CSV: {error}", EXAMPLE) from error
     if not rows:
@@ -92,13 +98,13 @@ def _meant(name: str) -> str | None:
     return None
 
 
-def _row(values: list[str], header: Sequence[str], where: str, root: str) -> Row:
+def _row(values: list[str], header: Sequence[str], where: str, root: str, outside_root: bool) -> Row:
     if len(values) != len(header):
         hint = "put a value that contains a comma into double quotes"
         raise UserError(f"{where}: {len(values)} values for {len(header)} columns ({', '.join(header)})", hint)
     given = dict(zip(header, values, strict=True))
     text = {name: given.get(name, "").strip() for name in COLUMNS}
-    relative = relative_path(given["path"], where, root)
+    relative = relative_path(given["path"], where, root, outside_root)
     start_s, end_s = _seconds("start_s", text["start_s"], where), _seconds("end_s", text["end_s"], where)
     if start_s >= end_s:
         raise UserError(f"{where}: start_s {text['start_s']} is not before end_s {text['end_s']}")
@@ -109,13 +115,18 @@ def _row(values: list[str], header: Sequence[str], where: str, root: str) -> Row
     )  # fmt: skip
 
 
-def relative_path(path: str, where: str, root: str) -> str:
-    """The path below `root` (absolute), normalised. Raises UserError where it is empty or leads out of the root."""
+def relative_path(path: str, where: str, root: str, outside_root: bool = False) -> str:
+    """The path from `root` (absolute), normalised: a file has one, however it is written.
+
+    Raises UserError where it is empty, or leads out of the root and must not.
+    """
     if not path.strip() or "\0" in path:
         raise UserError(f"{where}: the path is empty or holds a null character")
     below, joined = os.path.join(root, ""), os.path.normpath(os.path.join(root, path))
+    if outside_root and not joined.startswith(below):
+        return os.path.relpath(joined, root)
     if not joined.startswith(below):
-        hint = "paths are relative to data.root; set data.root to a folder that holds all videos"
+        hint = "paths are relative to data.root; choose a folder that holds all videos, or data.outside_root=true"
         raise UserError(f"{where}: path '{path}' leads out of data.root ({root})", hint)
     return joined.removeprefix(below)
 
