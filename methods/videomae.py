@@ -112,7 +112,7 @@ class VideoMAE(Method):
 
     def losses(self, views: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         clip = views["clip"]
-        shown = clip[:, :, ::DENSER] if self.target_kind == "denser_clip" else clip
+        shown = self.shown(clip)
         grid = self.encoder.grid(shown.shape)
         visible, hidden = self.draw_mask(batch["key"], grid)
         asked, counted = hidden, None
@@ -122,6 +122,10 @@ class VideoMAE(Method):
         prediction = self.decode(encoded, visible, asked, grid)
         loss = reconstruction_error(prediction, self.target(clip, asked, grid), self.loss_kind, counted)
         return {"loss": loss, "features": encoded.mean(dim=1)}
+
+    def shown(self, clip: Tensor) -> Tensor:
+        """The frames that the encoder may see, [B, C, T, H, W]."""
+        return clip[:, :, ::DENSER] if self.target_kind == "denser_clip" else clip
 
     # Not compiled: int64 products that wrap are undefined in C++, and inductor's loop over 14 x 14 places, optimised on
     # the promise that none does, wrote past its end.
@@ -159,6 +163,20 @@ class VideoMAE(Method):
         pixels = patchify(clip, self.target_patch, places)
         return normalise_patches(pixels, CHANNELS) if self.normalise_target else pixels
 
+    def hides(self, views: dict[str, Tensor], batch: Batch) -> dict[str, dict[str, Tensor]]:
+        clip = views["clip"]
+        shown = self.shown(clip)
+        grid = self.encoder.grid(shown.shape)
+        visible, hidden = self.draw_mask(batch["key"], grid)
+        unseen = _all_but(visible, grid)
+        if shown.shape[2] < clip.shape[2]:  # frames in between are for the target alone
+            unseen = unseen.repeat_interleave(clip.shape[2] // grid[0], dim=1)
+            unseen[:, [frame for frame in range(clip.shape[2]) if frame % DENSER]] = True
+        masks = {"encoder sees": unseen}
+        if self.decoder_mask is not None:
+            masks["decoder predicts"] = _all_but(self.draw_decoder_mask(batch["key"], hidden, grid)[0], grid)
+        return {"clip": masks}
+
     def no_decay(self) -> set[str]:
         return super().no_decay() | {"mask_token"}
 
@@ -173,3 +191,9 @@ class VideoMAE(Method):
             name = type(encoder).__name__
             return f"VideoMAE encodes the visible tokens alone, which {name} cannot: choose one of backbone=vit_*"
         return super().refuses(encoder, views, batch_size)
+
+
+def _all_but(places: Tensor, grid: Grid) -> Tensor:
+    """bool [B, t, h, w], False at the places [B, K]."""
+    mask = torch.ones(len(places), math.prod(grid), dtype=torch.bool, device=places.device)
+    return mask.scatter_(1, places, False).view(len(places), *grid)

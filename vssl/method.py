@@ -116,6 +116,14 @@ class Method(pl.LightningModule):
         """The loss of a collapsed or blind model at this batch size, None where there is no such value."""
         return None
 
+    def hides(self, views: dict[str, Tensor], batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """What of these views the method keeps from one of its parts, for pictures of them; a training never asks.
+
+        Returns:
+            {view: {"encoder sees": bool [B, t, h, w], ...}}, True where hidden; t, h, w divide the view's T, H, W.
+        """
+        return {}
+
     @classmethod
     def refuses(cls, encoder: Backbone, views: tuple[str, ...], batch_size: int) -> str | None:
         """Why this method cannot work so, in one sentence; None where it can. Asked before data is touched.

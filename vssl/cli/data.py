@@ -1,6 +1,6 @@
 """`vssl data`: looking after the videos themselves; a file for each part."""
 
-from vssl.cli import data_check
+from vssl.cli import data_check, data_show
 from vssl.cli.arguments import Arguments
 from vssl.cli.command import Command
 from vssl.config.errors import UserError
@@ -12,10 +12,10 @@ def run(arguments: Arguments) -> int:
 
 COMMAND = Command(
     name="data",
-    summary="look after the videos themselves: check",
-    description="Works on video files and lists of them, before anything is trained on them.",
-    examples=("vssl data check clips", "vssl data check clips/clips.csv out=bad.csv", "vssl data check --help"),
+    summary="look after the videos themselves: check, show",
+    description="Works on video files and lists of them, and on the clips made of them, before anything is trained.",
+    examples=("vssl data check clips", "vssl data show method=simsiam scale=smoke", "vssl data check --help"),
     run=run,
     configured=False,
-    parts=(data_check.COMMAND,),
+    parts=(data_check.COMMAND, data_show.COMMAND),
 )

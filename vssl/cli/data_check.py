@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vssl.cli.arguments import Arguments
 from vssl.cli.command import Command, Key
+from vssl.cli.own_keys import own_arguments
 from vssl.config.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -47,33 +48,14 @@ def run(arguments: Arguments) -> int:
 
 
 def _settings(words: Iterable[str]) -> "CheckSettings":
-    from vssl.config.problems import refuse_if_any
-    from vssl.config.schema import schema_of
-    from vssl.config.values import Binder
     from vssl.video.check_all import CheckSettings
     from vssl.video.errors import Limits
 
-    binder = Binder()
-    given: dict[type, dict[str, Any]] = {CheckSettings: {}, Limits: {}}
-    for word in words:
-        key, _, text = word.partition("=")
-        cls: type = Limits if key.startswith("limits.") else CheckSettings
-        name = key.rpartition(".")[2]
-        given[cls][name] = binder.value(_number(text), schema_of(cls).arguments[name].annotation, key).plain()
-    refuse_if_any(binder.problems)
+    given = own_arguments(words, {"": CheckSettings, "limits.": Limits})
     try:
-        return CheckSettings(**given[CheckSettings], limits=Limits(**given[Limits]))
+        return CheckSettings(**given[""], limits=Limits(**given["limits."]))
     except ValueError as error:
         raise ConfigError(str(error)) from error
-
-
-def _number(text: str) -> float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _refuse_to_overwrite(out: Path, inputs: Sequence[str]) -> None:

@@ -4,10 +4,9 @@ The layout is in whole pixels from the top left corner. Frames are copied into a
 and lines are drawn over it.
 """
 
-import textwrap
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,9 @@ _INK, _PALE, _ACCENT, _FAINT, _WARN = "#24292f", "#6e7781", "#2f6fb5", "#d0d7de"
 _VEIL, _THROUGH = 226, 0.1  # grey of a hidden token, and how much of the picture still shows
 _FRAME_PX = 128  # a frame is enlarged or reduced by a whole factor to about so many pixels
 _DPI = 100
-_TITLE, _HEADING, _NAME, _TEXT = (19, "bold"), (16, "bold"), (16, "bold"), (14, "normal")  # size in pixels, weight
-_EDGE, _GAP, _COLUMN, _LINE = 24, 8, 216, 19  # margin, between things, width of the names, height of a line of text
+Font = tuple[int, str]  # size in pixels, weight
+_TITLE, _HEADING, _NAME, _TEXT = (19, "bold"), (16, "bold"), (16, "bold"), (14, "normal")
+_EDGE, _GAP, _COLUMN = 24, 8, 216  # margin, between things, width of the names
 _INSET_PX = 28  # height of the little frame that shows the crop
 
 
@@ -81,8 +81,9 @@ class Block:
 
 
 def chosen_frames(count: int) -> NDArray[np.int64]:
-    """Which of `count` frames are shown: all, or `MOST_FRAMES` evenly from the first to the last."""
-    return np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(np.int64)
+    """Which of `count` frames are shown: all, or `MOST_FRAMES` evenly from the first on."""
+    shown = min(count, MOST_FRAMES)
+    return np.arange(shown) * count // shown
 
 
 def draw_sheet(title: str, blocks: Sequence[Block], note: str, path_png: Path, colours: int | None = None) -> None:
@@ -95,29 +96,51 @@ def draw_sheet(title: str, blocks: Sequence[Block], note: str, path_png: Path, c
         UserError: it would be too high.
         WorkError: the operating system refused the write.
     """
-    picture = Image.fromarray(_Sheet(title, blocks, note).pixels())
+    with warnings.catch_warnings():
+        # A font that lacks a letter of a file's name shows a box in its place.
+        warnings.filterwarnings("ignore", message=r".*missing from font", category=UserWarning)
+        picture = Image.fromarray(_Sheet(title, blocks, note).pixels())
     if colours is not None:
-        picture = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        picture = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     with atomic(path_png) as temporary:
         picture.save(temporary, format="png", optimize=True)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Row:
     """A strip, ready to be placed."""
 
     strip: Strip
     pictures: NDArray[np.uint8]
-    notes: list[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.notes = textwrap.wrap(self.strip.notes, int((_COLUMN - _GAP) / _TEXT[0] / 0.52))
+    notes: list[str]
 
     @property
     def height(self) -> int:
-        frames = self.pictures.shape[1] + (_LINE + 2 if self.strip.captions else 0)
-        told = _LINE * (1 + len(self.notes)) + (_INSET_PX + 2 * _GAP if self.strip.place else 0)
-        return max(frames, told) + _GAP
+        frames = self.pictures.shape[1] + (_line(_TEXT) + 2 if self.strip.captions else 0)
+        return max(frames, self.told + (_INSET_PX + 2 * _GAP if self.strip.place else 0)) + _GAP
+
+    @property
+    def told(self) -> int:
+        """Height of name and notes."""
+        return _line(_NAME) + len(self.notes) * _line(_TEXT)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A block, ready to be placed; `beside`: its facts stand in the line of its heading."""
+
+    heading: str
+    facts: list[str]
+    beside: bool
+    rows: list[_Row]
+
+    @property
+    def head(self) -> int:
+        return 3 * _GAP + _line(_HEADING) + (0 if self.beside else len(self.facts) * _line(_TEXT))
+
+    @property
+    def height(self) -> int:
+        return self.head + sum(row.height for row in self.rows) + _GAP
 
 
 class _Sheet:
@@ -125,23 +148,32 @@ class _Sheet:
 
     def __init__(self, title: str, blocks: Sequence[Block], note: str) -> None:
         strips = [strip for block in blocks for strip in block.strips]
-        largest = max(max(strip.frames.shape[1:3]) for strip in strips)
-        self.rows = [[_Row(strip, _scaled(_veiled(strip), largest)) for strip in block.strips] for block in blocks]
-        pictures = max(row.pictures.shape[2] for rows in self.rows for row in rows)
         captions = max((_measured(text, _TEXT) for strip in strips for text in strip.captions), default=0)
-        self.pitch = max(pictures, captions) + _GAP
-        self.width = 2 * _EDGE + _COLUMN + self.pitch * max(len(strip.frames) for strip in strips) - _GAP
-        self.room = self.width - 2 * _EDGE
-        self.title, self.blocks = _fitted(title, self.room, _TITLE), blocks
-        self.note = textwrap.wrap(note, int(self.room / _TEXT[0] / 0.52))
-        self.height = 2 * _EDGE + 2 * _LINE + _LINE * len(self.note)
-        self.height += sum(self._head_height(block) + _GAP for block in blocks)
-        self.height += sum(row.height for rows in self.rows for row in rows)
+        largest = max(max(strip.frames.shape[1:3]) for strip in strips)
+        rows = [
+            [
+                _Row(one, _scaled(_veiled(one), largest), _wrapped(one.notes, _COLUMN - _GAP, _TEXT))
+                for one in block.strips
+            ]
+            for block in blocks
+        ]
+        self.pitch = max(captions, *(row.pictures.shape[2] for part in rows for row in part)) + _GAP
+        self.room = _COLUMN + self.pitch * max(len(strip.frames) for strip in strips) - _GAP
+        self.parts = [self._part(*one) for one in zip(blocks, rows, strict=True)]
+        self.title, self.note = _wrapped(title, self.room, _TITLE), _wrapped(note, self.room, _TEXT)
+        self.width = self.room + 2 * _EDGE
+        self.top = _EDGE + _line(_TITLE) * len(self.title) + _GAP
+        self.height = self.top + sum(part.height for part in self.parts) + _line(_TEXT) * len(self.note) + _EDGE
         if self.height > MOST_PX:
             raise UserError(
                 f"a picture of {len(strips)} rows would be {self.height:,} pixels high; at most {MOST_PX:,} can be",
                 "show fewer videos (data.show.videos=1) or fewer views",
             )
+
+    def _part(self, block: Block, rows: list[_Row]) -> _Part:
+        heading = _fitted(block.heading, self.room, _HEADING)
+        beside = _measured(heading, _HEADING) + 2 * _GAP + _measured(block.facts, _TEXT) <= self.room
+        return _Part(heading, [block.facts] if beside else _wrapped(block.facts, self.room, _TEXT), beside, rows)
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture, [height, width, 3]."""
@@ -150,103 +182,84 @@ class _Sheet:
         drawn: Any = FigureCanvasAgg(self._figure)
         canvas = np.full((self.height, self.width, 3), 255, dtype=np.uint8)
         self._text(_EDGE, _EDGE, self.title, _TITLE)
-        top = _EDGE + 2 * _LINE
-        for block, rows in zip(self.blocks, self.rows, strict=True):
-            top += self._head(top, block)
-            for row in rows:
-                self._row(top, row, canvas)
-                top += row.height
-            top += _GAP
-        for number, line in enumerate(self.note):
-            self._text(_EDGE, top + number * _LINE, line, _TEXT, _PALE)
+        top = self.top
+        for part in self.parts:
+            self._head(top, part)
+            place = top + part.head
+            for row in part.rows:
+                self._row(place, row, canvas)
+                place += row.height
+            top += part.height
+        self._text(_EDGE, top, self.note, _TEXT, _PALE)
         self._figure.figimage(canvas, origin="upper")
-        with warnings.catch_warnings():
-            # A font that lacks a letter of a file's name shows a box in its place.
-            warnings.filterwarnings("ignore", message=r".*missing from.*font", category=UserWarning)
-            drawn.draw()
+        drawn.draw()
         return np.asarray(drawn.buffer_rgba())[..., :3].copy()
 
-    def _head(self, top: int, block: Block) -> int:
-        """Draws the heading of a sample and returns its height."""
+    def _head(self, top: int, part: _Part) -> None:
         self._box(_EDGE, top, self.room, 1, _FAINT)
-        heading = _fitted(block.heading, self.room, _HEADING)
-        self._text(_EDGE, top + _GAP, heading, _HEADING)
-        beside = self._is_beside(block)
-        left = _measured(heading, _HEADING) + 2 * _GAP if beside else 0
-        line = top + _GAP + (2 if beside else _LINE)
-        self._text(_EDGE + left, line, _fitted(block.facts, self.room, _TEXT), _TEXT, _PALE)
-        return self._head_height(block)
-
-    def _head_height(self, block: Block) -> int:
-        return 3 * _GAP + _LINE * (1 if self._is_beside(block) else 2)
-
-    def _is_beside(self, block: Block) -> bool:
-        """Whether a line holds the facts as well."""
-        return _measured(block.heading, _HEADING) + 2 * _GAP + _measured(block.facts, _TEXT) <= self.room
+        self._text(_EDGE, top + _GAP, [part.heading], _HEADING)
+        if part.beside:
+            left = _EDGE + _measured(part.heading, _HEADING) + 2 * _GAP
+            self._text(left, top + _GAP + 2, part.facts, _TEXT, _PALE)
+        else:
+            self._text(_EDGE, top + _GAP + _line(_HEADING), part.facts, _TEXT, _PALE)
 
     def _row(self, top: int, row: _Row, canvas: NDArray[np.uint8]) -> None:
         strip = row.strip
-        self._text(_EDGE, top, _fitted(strip.name, _COLUMN - _GAP, _NAME), _NAME)
-        for number, line in enumerate(row.notes, start=1):
-            self._text(_EDGE, top + number * _LINE + 2, line, _TEXT, _PALE)
+        self._text(_EDGE, top, [_fitted(strip.name, _COLUMN - _GAP, _NAME)], _NAME)
+        self._text(_EDGE, top + _line(_NAME), row.notes, _TEXT, _PALE)
         _, high, wide, _ = row.pictures.shape
         if strip.place:
-            self._place(max(top + high - _INSET_PX, top + _LINE * (1 + len(row.notes)) + _GAP), strip.place)
+            self._place(max(top + high - _INSET_PX, top + row.told + _GAP), strip.place)
         for number, picture in enumerate(row.pictures):
             left = _EDGE + _COLUMN + number * self.pitch
             canvas[top : top + high, left : left + wide] = picture
             if strip.captions:
-                colour = _WARN if strip.repeated and strip.repeated[number] else _PALE
-                text = strip.captions[number]
-                inset = max(0, (wide - _measured(text, _TEXT)) / 2)
-                self._text(left + inset, top + high + 3, text, _TEXT, colour)
+                text, colour = strip.captions[number], _WARN if strip.repeated[number] else _PALE
+                inset = max(0.0, (wide - _measured(text, _TEXT)) / 2)
+                self._text(left + inset, top + high + 3, [text], _TEXT, colour)
 
     def _place(self, top: int, place: Place) -> None:
         """The frame with the crop in it, then the video as a line with a mark at each frame that is taken."""
         wide = min(round(_INSET_PX * place.aspect), _COLUMN // 3)
-        high = min(_INSET_PX, round(wide / place.aspect))
+        high = max(1, round(wide / place.aspect))
         self._box(_EDGE, top, wide, high, _FAINT)
-        for upper, left, lower, right in np.unique(place.boxes, axis=0):
-            self._box(
-                _EDGE + left * wide, top + upper * high, (right - left) * wide, (lower - upper) * high, _ACCENT,
-                opacity=1 / len(np.unique(place.boxes, axis=0)),
-            )  # fmt: skip
+        boxes = np.unique(place.boxes, axis=0)
+        for upper, left, lower, right in boxes * [high, wide, high, wide]:
+            self._box(_EDGE + left, top + upper, right - left, lower - upper, _ACCENT, opacity=1 / len(boxes))
         begin, end = _EDGE + wide + 2 * _GAP, _EDGE + _COLUMN - 2 * _GAP
-        self._box(begin, top + high / 2 - 1, end - begin, 2, _FAINT)
+        middle = top + high / 2
+        self._box(begin, middle - 1, end - begin, 2, _FAINT)
         for share in np.unique(place.taken):
-            self._box(begin + share * (end - begin) - 1, top + high / 2 - 7, 2, 14, _ACCENT)
+            self._box(begin + share * (end - begin) - 1, middle - 7, 2, 14, _ACCENT)
 
-    def _text(self, left: float, top: float, text: str, font: tuple[int, str], colour: str = _INK) -> None:
+    def _text(self, left: float, top: float, lines: Sequence[str], font: Font, colour: str = _INK) -> None:
         size, weight = font
-        self._figure.text(
-            left, self.height - top, text, transform=None, va="top", fontsize=size * 72 / _DPI, fontweight=weight,
-            color=colour, parse_math=False,
-        )  # fmt: skip
+        for number, line in enumerate(lines):
+            self._figure.text(
+                left, self.height - top - number * _line(font), line, transform=None, va="top", color=colour,
+                fontsize=size * 72 / _DPI, fontweight=weight, parse_math=False,
+            )  # fmt: skip
 
     def _box(self, left: float, top: float, wide: float, high: float, colour: str, opacity: float = 1.0) -> None:
-        bottom = self.height - top - high
-        self._figure.add_artist(
-            Rectangle(
-                (left, bottom), wide, high, transform=None, facecolor=colour, linewidth=0, alpha=opacity, zorder=2
-            )
-        )
+        corner = (left, self.height - top - high)
+        self._figure.add_artist(Rectangle(corner, wide, high, transform=None, color=colour, linewidth=0, alpha=opacity))
 
 
 def _veiled(strip: Strip) -> NDArray[np.uint8]:
+    """The frames, with what is hidden under a grey that lets a little through."""
     if strip.hidden is None:
         return strip.frames
-    _, high, wide, _ = strip.frames.shape
-    _, rows, columns = strip.hidden.shape
+    (_, high, wide, _), (_, rows, columns) = strip.frames.shape, strip.hidden.shape
     hidden = strip.hidden.repeat(high // rows, axis=1).repeat(wide // columns, axis=2)[..., None]
-    return np.where(hidden, np.rint(_VEIL + _THROUGH * (strip.frames.astype(np.float32) - _VEIL)), strip.frames).astype(
-        np.uint8
-    )
+    veiled = np.rint(_VEIL + _THROUGH * (strip.frames.astype(np.float32) - _VEIL))
+    return np.where(hidden, veiled, strip.frames).astype(np.uint8)
 
 
 def _scaled(frames: NDArray[np.uint8], largest: int) -> NDArray[np.uint8]:
     """By the whole factor that brings frames of `largest` pixels near `_FRAME_PX`: views keep their sizes' ratio."""
-    factor = max(1, round(_FRAME_PX / largest))
-    if factor > 1 or largest <= _FRAME_PX * 1.25:
+    if largest <= _FRAME_PX:
+        factor = round(_FRAME_PX / largest)
         return frames.repeat(factor, axis=1).repeat(factor, axis=2)
     step = -(-largest // _FRAME_PX)
     count, high, wide, _ = frames.shape
@@ -255,19 +268,32 @@ def _scaled(frames: NDArray[np.uint8], largest: int) -> NDArray[np.uint8]:
     return np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
-def _measured(text: str, font: tuple[int, str]) -> int:
+def _measured(text: str, font: Font) -> int:
     """Width in pixels."""
     size, weight = font
     width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)
     return int(np.ceil(width))
 
 
-def _fitted(text: str, room: int, font: tuple[int, str]) -> str:
+def _fitted(text: str, room: int, font: Font) -> str:
     """The text, without its beginning where it is too wide: the end of a path tells more."""
-    if _measured(text, font) <= room:
-        return text
-    return next(
-        cut
-        for start in range(1, len(text) + 1)
-        if _measured(cut := f"…{text[start:]}", font) <= room or start == len(text)
-    )
+    cut = text
+    while len(cut) > 1 and _measured(cut, font) > room:
+        cut = f"…{cut[2:]}"
+    return cut
+
+
+def _wrapped(text: str, room: int, font: Font) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _measured(longer, font) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(_fitted(word, room, font))
+    return lines
+
+
+def _line(font: Font) -> int:
+    """Height of a line of text."""
+    return round(1.35 * font[0])
