@@ -5,9 +5,9 @@ changes unseen. After a change that is meant, and for a new method or nano backb
 
     .venv/bin/python -m tests.test_matrix      # trains every pair, prints old beside new, writes the file
 
-A training amplifies the last bits, in which processors differ. Sizes and rates here are such that it does so by little:
-batches of 8, since with 4 clips that look alike BatchNorm made the fifth loss of some pairs noise, and steps after which
-the loss is another by about a hundredth.
+A training amplifies the last bits, in which processors differ. Sizes and rates here are such that it does so by
+little: batches of 8, since with 4 clips that look alike BatchNorm made the fifth loss of some pairs noise, and steps
+after which the loss is another by about a hundredth.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,7 @@ def test_a_curve_moves(method: str, backbone: str, name: str) -> None:
     """By more than is forgiven, from each step to the next and from the first to the last."""
     losses = _stored()["losses"][name]
     assert len(losses) == STEPS
-    for before, after in [*zip(losses, losses[1:], strict=False), (losses[0], losses[-1])]:
+    for before, after in [*pairwise(losses), (losses[0], losses[-1])]:
         assert before != pytest.approx(after, rel=RTOL, abs=ATOL)
 
 
