@@ -1,10 +1,16 @@
 """Bad input through the real command line: one clear message, the right exit code, nothing written, nothing lost."""
 
+import argparse
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.checkpoints.test_files import Hostile
+from tests.checkpoints.test_videomae import official, vit
 from vssl.cli.main import main
 from vssl.records.record import read_record
 
@@ -154,6 +160,28 @@ def test_a_method_that_cannot_work_on_the_backbone(tiny: list[str], refused: Ref
     assert "at least 2 clips" in refused("pretrain", *tiny, "method=simsiam", "train.accumulate=8")
 
 
+@pytest.mark.parametrize("method", ["simclr", "moco_v3", "cvrl", "lstcl"])
+def test_a_micro_batch_of_one_has_no_negatives(tiny: list[str], refused: Refused, method: str) -> None:
+    for words in (["train.accumulate=8"], ["train.batch_size=1"]):
+        message = refused("pretrain", *tiny, f"method={method}", *words)
+        assert "negatives are the other clips of a forward pass" in message
+        assert "needs at least 2, and gets 1" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "views", "told"),
+    [
+        ("moco_v3", "single", "needs the views a, b; this views file gives clip"),
+        ("cvrl", "single", "needs the views a, b; this views file gives clip"),
+        ("videomae", "pair", "VideoMAE needs the views clip; this views file gives a, b"),
+        ("lstcl", "pair", "this views file gives a, b"),
+        ("svt", "single", "SVT needs the views a, b; this views file gives clip"),
+    ],
+)
+def test_views_with_other_names(tiny: list[str], refused: Refused, method: str, views: str, told: str) -> None:
+    assert told in refused("pretrain", *tiny, f"method={method}", f"views={views}")
+
+
 def test_a_batch_larger_than_the_data_set_and_the_advice_holds(tiny: list[str], refused: Refused) -> None:
     message = refused("pretrain", *tiny, "train.batch_size=49")
     assert "train.batch_size=49 is larger than the 48 training videos\n  hint: choose a smaller" in message
@@ -180,6 +208,76 @@ def test_a_checkpoint_of_another_backbone(tiny: list[str], refused: Refused, cap
     # The file that the run exported is the run.
     assert main(["evaluate", "runs/mine/checkpoints/backbone.safetensors", "eval=knn"]) == 0
     assert capfd.readouterr().out.strip() == str(place)
+
+
+@pytest.fixture
+def bad_files(tmp_path: Path) -> None:
+    """Files of weights that must not be taken, and one that may."""
+    args = argparse.Namespace(num_frames=8, input_size=32)
+    good = {"model": official(vit(frames=8, size=32)), "args": args}
+    torch.save(good, "good.pth")
+    whole = Path("good.pth").read_bytes()
+    Path("cut.pth").write_bytes(whole[: len(whole) // 2])
+    torch.save({**good, "extra": Hostile(tmp_path / "run")}, "hostile.pth")
+    torch.save({"state_dict": {"conv1.weight": torch.ones(2)}}, "unknown.pth")
+    smaller = {name: tensor[:-1] if name == "norm.bias" else tensor for name, tensor in good["model"].items()}
+    torch.save({**good, "model": smaller}, "size.pth")
+
+
+WRONG = {
+    "cut.pth": "cut.pth is no whole file of weights",
+    "hostile.pth": "hostile.pth would run code while it is read: it names posix.system",
+    "unknown.pth": "unknown.pth: its names are those of no known layout",
+    "size.pth": "size.pth (videomae) does not fit this backbone: norm.bias is (31,) there, (32,) here",
+    "gone.pth": "gone.pth: there is no such file or folder",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_weights_that_must_not_be_taken(tiny: list[str], refused: Refused, bad_files: None, name: str) -> None:
+    """For a start, an import and an evaluation: each names the file."""
+    node = ["backbone=vit_nano", "backbone.embed_dim=32", "backbone.depth=2", "backbone.heads=2"]
+    node += ["backbone.patch_size=8", "clip.frames=8", "clip.size=32"]
+    assert WRONG[name] in refused("checkpoint", "import", name, "out=x", "backbone.heads=2")
+    assert WRONG[name] in refused("pretrain", *tiny, "method=simsiam", *node, f"backbone.weights={name}")
+    told = WRONG[name] if name != "gone.pth" else "encoder=gone.pth: there is no such folder or file"
+    assert told in refused("evaluate", name, "eval=knn", "scale=smoke", "backbone.heads=2")
+    assert not Path("run").exists(), "nothing of it was run"
+
+
+def test_weights_of_another_architecture(tiny: list[str], refused: Refused, bad_files: None) -> None:
+    told = "good.pth (videomae) does not fit this backbone"
+    for backbone in ("timesformer_nano", "swin_nano", "r3d_nano"):
+        words = ["method=simsiam", "scale=smoke", f"backbone={backbone}"]
+        assert told in refused("pretrain", *words, "backbone.weights=good.pth")
+        assert told in refused("checkpoint", "import", "good.pth", "out=x", f"backbone={backbone}")
+    assert told in refused("evaluate", "good.pth", "backbone.heads=2", "backbone.depth=3", "eval=knn", "scale=smoke")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["checkpoint", command, name] for command in ("inspect", "import") for name in ("cut.pth", "hostile.pth")),
+        ["checkpoint", "import", "unknown.pth"],
+        ["checkpoint", "import", "size.pth", "backbone.heads=2"],
+        ["checkpoint", "export", "good.pth"],
+        ["evaluate", "hostile.pth", "scale=smoke"],
+        ["pretrain", "scale=smoke", "method=simsiam", "backbone=timesformer_nano", "backbone.weights=good.pth"],
+        ["pretrain", "scale=smoke", "method=videomae", "backbone=r3d_nano"],
+        ["pretrain", "scale=smoke", "method=simclr", "backbone=r3d_nano", "train.accumulate=8"],
+        ["pretrain", "scale=smoke", "method=simclr", "backbone=r3d_nano", "views=single"],
+    ],
+    ids=" ".join,
+)
+def test_a_process_of_its_own_says_the_same(tiny: list[str], bad_files: None, tmp_path: Path, words: list[str]) -> None:
+    out = ["out=x"] if words[0] == "checkpoint" and words[1] != "inspect" else []
+    before = files(tmp_path)
+    command = [sys.executable, "-m", "vssl", *words, *out]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+    assert files(tmp_path) == before
 
 
 def test_an_unfinished_run(tiny: list[str], refused: Refused, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_only_the_named_classes_pass(tmp_path: Path) -> None:
     assert safe_globals() == [argparse.Namespace]
 
 
-@pytest.mark.parametrize("name", ["cut.pth", "cut.safetensors", "empty.pth", "noise.pth", "text.pth"])
+@pytest.mark.parametrize("name", ["cut.pth", "cut.safetensors", "empty.pth", "noise.pth", "huge.pth", "text.pth"])
 def test_a_damaged_file(name: str, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole", tmp_path / name
     if name.endswith("pth"):
@@ -61,12 +62,19 @@ def test_a_damaged_file(name: str, tmp_path: Path) -> None:
     else:
         save_file(official(vit()), whole)
     bytes_of = {
-        "cut": whole.read_bytes()[: whole.stat().st_size // 2], "empty": b"", "noise": os.urandom(999),
+        "cut": whole.read_bytes()[: whole.stat().st_size // 2], "empty": b"",
+        "noise": random.Random(0).randbytes(999), "huge": b"\x80\x04\x8d" + (2**62).to_bytes(8, "little"),
         "text": b"<html>404</html>",
     }  # fmt: skip
     path.write_bytes(bytes_of[path.stem])
     with pytest.raises(UserError, match="is no whole file of weights"):
         open_known(path)
+
+
+def test_a_program_is_not_run(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "program.pt")
+    with pytest.raises(UserError, match="is a TorchScript archive, which is a program; it was not run"):
+        open_known(tmp_path / "program.pt")
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import timm
 import torch
 
 from tests.checkpoints.tools import clip, loaded, randomised
+from vssl.backbones.resnet3d import ResNet3d
 from vssl.backbones.timesformer import TimeSformer
 from vssl.backbones.vit import VisionTransformer
+from vssl.checkpoints.files import open_weights
+from vssl.checkpoints.inspecting import Inspect
 from vssl.checkpoints.load import fill_from
 from vssl.config.errors import UserError
 
@@ -65,6 +68,23 @@ def test_a_fixed_table_has_no_place_for_its_positions(released: Path) -> None:
         loaded(released, heads=4, positions="sinusoid")
     with pytest.raises(UserError, match="cls_token is .* there and has no place here"):
         loaded(released, heads=4, pool="mean")
+
+
+def test_a_convolutional_stem_is_refused_in_a_sentence(released: Path, tmp_path: Path) -> None:
+    content = torch.load(released)
+    weights = content["state_dict"]
+    weights["module.base_encoder.patch_embed.proj.0.weight"] = torch.ones(4, 3, 3, 3)
+    del weights["module.base_encoder.patch_embed.proj.weight"]
+    torch.save(content, tmp_path / "conv.pth.tar")
+    told = "is a MoCo v3 ViT with a convolutional stem, and no backbone here has that: those of patches are read"
+    with pytest.raises(UserError, match=told):
+        loaded(tmp_path / "conv.pth.tar", frames=2)
+    assert told in "\n".join(Inspect()(open_weights(tmp_path / "conv.pth.tar"), None, ""))
+
+
+def test_it_starts_no_convolutions(released: Path) -> None:
+    with pytest.raises(UserError, match="an image ViT starts a tubelet ViT or a TimeSformer, no ResNet3d"):
+        fill_from(ResNet3d((1, 1, 1, 1), width=16), {}, released)
 
 
 def test_the_small_model_has_twelve_heads(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from safetensors.torch import load_file
 from torchvision.models import video
 
 from tests.checkpoints.tools import clip, loaded, randomised, same
+from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+from vssl.backbones.torchvision_resnet import TorchvisionResNet
 from vssl.checkpoints.export import Export
 from vssl.checkpoints.torchvision_r3d import TorchvisionR3d
 from vssl.checkpoints.torchvision_swin3d import TorchvisionSwin3d
@@ -28,6 +30,17 @@ def test_torchvision(name: str, tmp_path: Path) -> None:
     assert same(loaded(file)[0].state_dict(), encoder.state_dict())
     kept = {key: tensor for key, tensor in theirs.state_dict().items() if not key.startswith("fc.")}
     assert same(load_file(file), kept)
+    answer = getattr(video, name)(weights=None, num_classes=5).load_state_dict(load_file(file), strict=False)
+    assert (answer.missing_keys, answer.unexpected_keys) == (["fc.weight", "fc.bias"], [])
+
+
+def test_pixels_of_a_run_come_back(tmp_path: Path) -> None:
+    """A run of ours has ImageNet's mean by default, a file of torchvision Kinetics'."""
+    encoder = randomised(TorchvisionResNet("mc3_18"))
+    node = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    file = Export("torchvision")(encoder, {"frames": 8, "size": 64}, node, tmp_path / "out")
+    read, _ = loaded(file)
+    assert same(read.state_dict(), encoder.state_dict())
 
 
 @pytest.mark.parametrize(("name", "weights"), [("r3d_18", "R3D_18_Weights"), ("mc3_18", "MC3_18_Weights")])

@@ -97,6 +97,18 @@ def test_half_precision_becomes_single(save: Save) -> None:
 
 
 @pytest.mark.parametrize(
+    ("norm", "told"),
+    [
+        (torch.ones(32, dtype=torch.int8), r"norm\.weight is of torch\.int8 there, of torch\.float32 here"),
+        (torch.full((32,), torch.nan), r"norm\.weight is not finite there"),
+    ],
+)
+def test_what_is_no_weight_is_refused(save: Save, norm: Tensor, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        loaded(save({"model": {**official(vit()), "norm.weight": norm}}), heads=2, frames=4, size=16)
+
+
+@pytest.mark.parametrize(
     ("drop", "told"),
     [("blocks.1.attn.q_bias", "blocks.1.attn.q_bias is absent there"), ("blocks.0.mlp.fc2.bias", "absent")],
 )

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AutoImageProcessor,
+    AutoModel,
+    AutoVideoProcessor,
     VideoMAEConfig,
     VideoMAEForPreTraining,
     VideoMAEForVideoClassification,
@@ -19,6 +21,8 @@ from transformers import (
 from tests.checkpoints.test_videomae import vit
 from tests.checkpoints.tools import clip, loaded, randomised, same
 from vssl.checkpoints.export import Export
+from vssl.checkpoints.known import facts_of
+from vssl.checkpoints.load import open_known
 from vssl.config.errors import UserError
 
 
@@ -80,6 +84,10 @@ def test_biases_that_were_lost_are_refused(tmp_path: Path) -> None:
     save_file(zero, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match="all biases of q and v are zero"):
         loaded(tmp_path)
+    half = {name: t * 0 if name.endswith("value.bias") else t for name, t in whole.items()}
+    save_file(half, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match="all biases of v are zero"):
+        loaded(tmp_path)
     save_file({name: t for name, t in whole.items() if not name.endswith("query.bias")}, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=r"blocks\.0\.attn\.q_bias is absent there"):
         loaded(tmp_path)
@@ -118,9 +126,31 @@ def test_out_and_in_again(tmp_path: Path) -> None:
         assert same(read.state_dict(), encoder.state_dict()), folder
     names = load_file(tmp_path / "out" / "model.safetensors").keys()
     assert "videomae.encoder.layer.0.attention.attention.q_bias" in names, "generation 1, which old versions read too"
-    processor = AutoImageProcessor.from_pretrained(tmp_path / "out")
-    assert list(processor.image_mean) == [0.485, 0.456, 0.406]
-    assert list(processor.image_std) == [0.229, 0.224, 0.225]
+
+
+def test_the_exported_folder_alone_gives_our_tokens(tmp_path: Path) -> None:
+    """Model and preprocessor together, from bytes to tokens."""
+    node = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}
+    encoder = vit(**node)
+    Export("huggingface")(encoder, {"frames": 4, "stride": 3, "size": 16}, node, tmp_path)
+    frames = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    model = AutoModel.from_pretrained(tmp_path).eval()
+    assert isinstance(model, VideoMAEModel)
+    for processor, given in (
+        (AutoImageProcessor.from_pretrained(tmp_path), list(frames.numpy())),
+        (AutoVideoProcessor.from_pretrained(tmp_path), frames),
+    ):
+        with torch.no_grad():
+            theirs = model(**processor(given, return_tensors="pt")).last_hidden_state
+            ours = encoder.tokens(frames.transpose(0, 1)[None] / 255)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    # And back through transformers, which has no word for our pixels: they are those that went out.
+    model.save_pretrained(tmp_path / "again")
+    for folder in (tmp_path, tmp_path / "again"):
+        assert same(loaded(folder)[0].state_dict(), encoder.state_dict())
+        opened, layout = open_known(folder)
+        facts = facts_of(opened, layout)
+        assert facts is not None and facts.clip == {"frames": 4, "stride": 3, "size": 16}
 
 
 def test_what_transformers_has_not_is_not_exported(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import vssl
+from tests.checkpoints.samples import chosen, write
 from tests.checkpoints.test_videomae import official
 from tests.checkpoints.tools import randomised, same
 from vssl.backbones.vit import VisionTransformer
+from vssl.checkpoints.known import LAYOUTS, facts_of
+from vssl.checkpoints.load import open_known
 from vssl.cli import main as cli
 from vssl.cli.main import main
 from vssl.records.folders import BACKBONE
@@ -75,7 +78,9 @@ def test_import_and_evaluate(file: str, tiny: list[str], capsys: pytest.CaptureF
     assert scores[0] == scores[1] == scores[2]
     beside = [path for path in Path("runs/encoders").iterdir() if path.name.startswith("official-")]
     assert len(beside) == 1, "the evaluation of the file itself lies with the encoders that no run made"
-    assert "videomae" in out_of(capsys, "table", "runs")
+    out_of(capsys, "table", "runs")
+    rows = Path("runs/table.md").read_text(encoding="utf-8")
+    assert "| official " in rows and "| videomae" not in rows, "a row of a file is called by its name"
 
 
 def test_inspect_writes_nothing_and_tells_all(file: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +135,56 @@ def test_a_training_starts_from_weights(file: str, tiny: list[str], capsys: pyte
     out_of(capsys, "evaluate", "runs/started", "eval=knn", "run.threads=1")
 
 
+def fitting(path: Path, words: list[str]) -> list[str]:
+    """A training's words for the backbone that a file tells."""
+    opened, layout = open_known(path)
+    given = [word.partition("=")[0] for word in words]
+    return [*(word for word in chosen(facts_of(opened, layout)) if word.partition("=")[0] not in given), *words]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_training_starts_from_any_layout(layout: str, tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path, words = write(layout, Path())
+    out_of(capsys, "checkpoint", "import", str(path), "out=in", *words)
+    loaded = read_record(Path("in"))["loaded"]
+    assert (loaded["layout"], loaded["matched"] + len(loaded["missing"])) == (layout, loaded["tensors"])
+    own = [*fitting(path, words), "scale=smoke", "run.threads=1"]
+    built = vssl.build([*own, "method=simsiam", f"backbone.weights={path}"])
+    assert same(dict(built.method.encoder.state_dict()), load_file(Path("in") / BACKBONE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout_is_evaluated_and_fine_tuned(
+    layout: str, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, words = write(layout, Path())
+    out_of(capsys, "checkpoint", "import", str(path), "out=in", *words)
+    scores = []
+    for asked in ("in", str(path)):
+        own = ["data.num_videos=48", "run.threads=1", *(words if asked == str(path) else [])]
+        (folder,) = out_of(capsys, "evaluate", asked, "eval=knn", "eval.label=motion", *own).split()
+        scores.append(read_record(Path(folder))["results"])
+    assert scores[0] == scores[1]
+    own = [*fitting(path, words), "data.num_videos=48", "train.batch_size=8", "budget.steps=1", "run.threads=1"]
+    out_of(capsys, "pretrain", "method=supervised", "run.name=tuned", f"backbone.weights={path}", *own)
+    assert read_record(Path("runs/tuned"))["loaded"]["layout"] == layout
+
+
+def test_an_export_is_read_as_its_run(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Clip and pixels too, which neither transformers nor torchvision has a word for."""
+    pixels = ["backbone.mean=[0.4,0.5,0.6]", "clip.stride=3"]
+    out_of(capsys, "pretrain", *tiny, "method=simsiam", "budget.steps=1", "run.name=mine", *pixels)
+    (first,) = out_of(capsys, "evaluate", "runs/mine", "eval=knn", "eval.label=motion").split()
+    for layout in ("vssl", "huggingface"):
+        out_of(capsys, "checkpoint", "export", "runs/mine", f"layout={layout}", f"out={layout}")
+        words = ("eval=knn", "eval.label=motion", "data.num_videos=48", "run.threads=1")
+        (again,) = out_of(capsys, "evaluate", layout, *words).split()
+        here, there = read_record(Path(again)), read_record(Path(first))
+        assert (here["results"], here["protocol"]) == (there["results"], there["protocol"]), layout
+        assert here["inputs"] == there["inputs"]
+
+
 def test_hashes_know_the_content_and_not_the_place(file: str, tiny: list[str]) -> None:
     from vssl.config.bind import bind
     from vssl.config.compose import compose
@@ -156,9 +211,11 @@ def test_bad_input(file: str, tiny: list[str], capsys: pytest.CaptureFixture[str
     Path("cut.pth").write_bytes(whole[: len(whole) // 2])
     torch.save({"model": torch.ones(1), "extra": Hostile()}, "hostile.pth")
     torch.save({"state_dict": {"conv1.weight": torch.ones(2)}}, "other.pth")
+    save_file({name: tensor.contiguous() for name, tensor in encoder().state_dict().items()}, "alone.safetensors")
     os.mkdir("full")
     Path("full/something").touch()
     start = ("pretrain", *tiny, "method=simsiam")
+    out_of(capsys, *start, "budget.steps=1", "run.name=mine")
     for words, told in {
         ("import", "cut.pth", "out=x"): "cut.pth is no whole file of weights",
         ("import", "hostile.pth", "out=x"): "it names posix.system",
@@ -170,7 +227,13 @@ def test_bad_input(file: str, tiny: list[str], capsys: pytest.CaptureFixture[str
         ("import", file, "out=x"): "backbone.heads must be given",
         ("import", file, "out=x", HEADS, "backbone.embed_dim=64"): "is (128, 384) there, (64, 384) here",
         ("import", file, "out=x", "backbone=timesformer_nano"): "does not fit this backbone",
+        ("import", file, "out=x", HEADS, "clip.frames=7"): "clip: a clip of 7 frames of 32 x 32 pixels does not fit",
+        ("import", file, "out=x", HEADS, "method=simsiam"): "method=simsiam: an import keeps seed, clip and backbone",
+        ("import", file, "out=x", HEADS, "data.root=full"): "data.root=full: an import keeps seed, clip and backbone",
+        ("import", "alone.safetensors", "out=x"): "the file alone does not tell its backbone: choose backbone=",
         ("import", file, "out=full", HEADS): "full is there already",
+        ("import", "runs/mine/checkpoints/last.ckpt", "out=x"): "last.ckpt is a checkpoint of a Lightning training",
+        ("import", file, "out=official.pth/x", HEADS): "cannot write to the folder official.pth/x",
         ("import", file, HEADS): "needs a FILE and out=FOLDER",
         ("export", "none", "out=x"): "none is no run",
         ("export", file, "out=x"): "a file of others is imported first",
@@ -220,8 +283,6 @@ def test_the_page_shows_commands_that_are_taken() -> None:
 
 
 def test_the_page_names_every_layout() -> None:
-    from vssl.checkpoints.known import LAYOUTS
-
     text = PAGE.read_text(encoding="utf-8")
     assert [name for name in LAYOUTS if f"| `{name}` |" not in text] == []
 

@@ -1,8 +1,14 @@
 """What a run may be told, and what it is refused with the right key."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from vssl.config.compose import compose
 from vssl.config.errors import ConfigError
+from vssl.training.build import assemble
+from vssl.training.optimisers import LARS, SGD, AdamW
 from vssl.training.settings import OWNED, Run, Train, TrainerOptions
 
 
@@ -42,3 +48,27 @@ def test_a_prepared_set_needs_no_workers_unless_told() -> None:
     assert Run().worker_count("prepared") == 0
     assert Run().worker_count("pyav") >= 1
     assert Run(workers=3).worker_count("prepared") == 3
+
+
+def test_gradients_that_the_optimiser_unscales_itself_are_not_clipped(cache: Path) -> None:
+    """Lightning says so after the first batch; here nothing was read, and nothing written."""
+    words = ["backbone=vit_nano", "backbone.patch_size=8", "scale=smoke", "train.clip_grad_norm=1"]
+    study = assemble(compose([*words, "optim=adamw", "train.precision=16-mixed"]))
+    with pytest.raises(
+        ConfigError, match=r"train\.clip_grad_norm: with train\.precision=16-mixed AdamW unscales"
+    ) as told:
+        study.check()
+    assert "train.precision=bf16-mixed" in str(told.value)
+    assert not cache.exists()
+    for works in (["optim=adamw", "train.precision=bf16-mixed"], ["optim=sgd", "train.precision=16-mixed"]):
+        assemble(compose([*words, *works])).check()
+
+
+def test_what_is_called_fused_is_what_lightning_finds_fused() -> None:
+    from lightning_fabric.plugins.precision.amp import _optimizer_handles_unscaling
+
+    for cls in (AdamW, SGD, LARS):
+        settings = cls(base_lr=0.1)
+        group = {"params": [torch.nn.Parameter(torch.ones(2))], "lr_scale": 1.0, "decayed": True, "adapt": True}
+        built = settings.create([{**group, "clip_tensor_norm": None}], 0.1)
+        assert _optimizer_handles_unscaling(built) == settings.fused, cls.__name__

@@ -89,13 +89,13 @@ def resnet3d_from_image(image: Weights, encoder: Backbone) -> dict[str, Tensor]:
     shapes = {name: tensor.shape for name, tensor in encoder.state_dict().items()}
     found: dict[str, Tensor] = {}
     for name, tensor in _without_head(image, ("fc.",)):
-        ours = _resnet_name(name)
+        ours = resnet_name(name)
         kernel = tensor.ndim == 4 and ours in shapes
         found[ours] = inflate_kernel(tensor, shapes[ours][2]) if kernel else tensor
     return _complete(encoder, found, own=("mean", "std"))
 
 
-def _resnet_name(name: str) -> str:
+def resnet_name(name: str) -> str:
     """`layer2.0.conv1.weight` -> `blocks.2.res_blocks.0.branch2.conv_a.weight`."""
     name = re.sub(r"^conv1\.", "blocks.0.conv.", name)
     name = re.sub(r"^bn1\.", "blocks.0.norm.", name)

@@ -13,6 +13,7 @@ from vssl.backbones.timesformer import TimeSformer
 from vssl.backbones.torchvision_resnet import TorchvisionResNet
 from vssl.backbones.vit import VisionTransformer
 from vssl.checkpoints.files import OURS, SETTINGS
+from vssl.checkpoints.layout import CLIP, EXPORTED, KEPT
 from vssl.checkpoints.timesformer_hf import to_timesformer_hf
 from vssl.checkpoints.torchvision_r3d import to_torchvision_r3d
 from vssl.checkpoints.torchvision_swin3d import to_torchvision_swin3d
@@ -37,7 +38,7 @@ class Export:
 
         Args:
             clip: what the encoder was trained on; `size` goes into the preprocessor.
-            node: its bound configuration.
+            node: its bound configuration. What the other project has no word for is kept in its `config.json`.
         Raises:
             UserError: the layout has no such encoder, or there is something at `out` already. Nothing is written then.
         """
@@ -51,7 +52,8 @@ class Export:
         else:
             if self.layout == "huggingface":
                 write_json(out / "preprocessor_config.json", preprocessor(encoder, clip["size"]))
-            write_json(out / SETTINGS, settings)
+            own = {**{key: node[key] for key in KEPT if key in node}, **{key: clip[key] for key in CLIP if key in clip}}
+            write_json(out / SETTINGS, {**settings, EXPORTED: own})
             weights = out / "model.safetensors"
         write_bytes(weights, save({name: t.contiguous() for name, t in tensors.items()}, {"format": "pt"}))
         return weights
@@ -62,9 +64,7 @@ class Export:
         known: dict[type[Backbone], Callable[[Any], Names]] = _KNOWN[self.layout]
         for cls, names in known.items():
             if isinstance(encoder, cls):
-                tensors, settings = names(encoder)
-                pixels = {"mean": encoder.mean.tolist(), "std": encoder.std.tolist()}
-                return tensors, {**settings, **({} if self.layout == "huggingface" else pixels)}
+                return names(encoder)
         raise UserError(
             f"layout={self.layout}: it has no {type(encoder).__name__}, only "
             f"{', '.join(cls.__name__ for cls in known)}",

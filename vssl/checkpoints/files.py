@@ -98,7 +98,11 @@ def _pickle(file: Path, safe_globals: Sequence[type]) -> Mapping[str, Any]:
                 "nothing of it was run. If you trust its origin, save its tensors alone with safetensors where it was "
                 "made",
             ) from error
-        first = (str(error).strip().splitlines() or [""])[0][:200]
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"{file} is a TorchScript archive, which is a program; it was not run", "save its state_dict() instead"
+            ) from error
+        first = (str(error).strip().splitlines() or [""])[0].split(". ")[0][:200]
         raise UserError(f"{file} is no whole file of weights: {type(error).__name__}: {first}", _COPY) from error
     if not isinstance(content, Mapping):
         raise UserError(f"{file} holds a {type(content).__name__}; a mapping from names to tensors is expected")
@@ -120,8 +124,8 @@ def _refused(error: UnpicklingError, file: Path) -> str | None:
                     return ".".join(texts[-2:])
                 if isinstance(argument, str):
                     texts.append(argument)
-    except (ValueError, OSError, IndexError, UnicodeDecodeError):
-        return None
+    except (ValueError, OSError, IndexError, MemoryError, OverflowError):
+        return None  # noise can claim to be a text of any length
     return None
 
 

@@ -13,7 +13,7 @@ from vssl.checkpoints.files import Opened
 from vssl.checkpoints.layout import Layout
 from vssl.checkpoints.load import fill_with
 from vssl.config.bind import construct
-from vssl.config.errors import UserError
+from vssl.config.errors import ConfigError, UserError
 from vssl.config.render import to_yaml
 from vssl.records.atomic import writable, write_bytes, write_text
 from vssl.records.environment import environment
@@ -30,12 +30,18 @@ def import_weights(bound: Mapping[str, Any], opened: Opened, layout: Layout, sou
         bound: bound configuration, whose `seed`, `clip` and `backbone` it keeps.
         source: path of the weights, as given.
     Raises:
-        UserError: the weights do not fit, or there is something at `out` already. Nothing is written then.
+        UserError: the weights do not fit, the backbone does not take the clip, or there is something at `out` already.
+            Nothing is written then.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"out: {out} is there already", "choose a folder that is not there, or remove it first")
     config = {key: bound[key] for key in IMPORTED}
     encoder = construct(bound["backbone"], Backbone, "backbone")
+    clip = bound["clip"]
+    try:
+        encoder.grid((clip["frames"], clip["size"], clip["size"]))
+    except ValueError as error:
+        raise ConfigError(f"clip: {error}") from error
     report = fill_with(encoder, bound["backbone"], opened, layout, source)
     logging.getLogger("vssl").info(report.told())
     writable(out / Path(BACKBONE).parent)

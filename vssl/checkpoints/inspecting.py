@@ -5,7 +5,7 @@ from typing import Any
 
 from vssl.backbones.base import Backbone
 from vssl.checkpoints.files import Opened, containers
-from vssl.checkpoints.known import LAYOUTS, facts_of, find
+from vssl.checkpoints.known import LAYOUTS, facts_of, find, refused
 from vssl.checkpoints.layout import MUST_BE_GIVEN, Layout
 from vssl.checkpoints.load import fill_with
 from vssl.config.bind import construct
@@ -35,7 +35,8 @@ class Inspect:
             yield f"beside them: {', '.join(others[:SHOWN])[:200]}"
         layout = layout or find(opened)
         if layout is None:
-            yield f"layout: none that is known; known are {', '.join(LAYOUTS)}"
+            why = refused(opened)
+            yield f"layout: none, it is {why}" if why else f"layout: none that is known; known are {', '.join(LAYOUTS)}"
             return
         yield f"layout: {layout.name}, {layout.told}"
         if (facts := facts_of(opened, layout)) is None:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from vssl.checkpoints.files import Opened, containers
-from vssl.checkpoints.layout import Facts, Layout
+from vssl.checkpoints.layout import Facts, Layout, as_exported
 from vssl.checkpoints.moco_v3 import MoCoV3
+from vssl.checkpoints.moco_v3_resnet import MoCoV3ResNet
 from vssl.checkpoints.own import Own
 from vssl.checkpoints.slow_r50 import SlowR50Hub
 from vssl.checkpoints.svt import Svt
@@ -23,9 +24,11 @@ LAYOUTS: Mapping[str, Layout] = {
     layout.name: layout
     for layout in (
         Own(), VideoMAEV2(), VideoMAEOfficial(), VideoMAEHf(), Svt(), TimeSformerOfficial(), TimeSformerHf(),
-        TorchvisionSwin3d(), VideoSwinOfficial(), TorchvisionR3d(), SlowR50Hub(), MoCoV3(),
+        TorchvisionSwin3d(), VideoSwinOfficial(), TorchvisionR3d(), SlowR50Hub(), MoCoV3(), MoCoV3ResNet(),
     )
 }  # fmt: skip
+
+LIGHTNING = "pytorch-lightning_version"
 
 
 def chosen(name: str) -> Layout:
@@ -48,6 +51,15 @@ def find(opened: Opened) -> Layout | None:
     return next((layout for layout in LAYOUTS.values() if layout.recognises(opened)), None)
 
 
+def refused(opened: Opened) -> str | None:
+    """What the file is, where it is of a known project and of a kind that is not read here."""
+    if LIGHTNING in opened.content:
+        return (
+            "a checkpoint of a Lightning training: of one of ours, give the run's folder (unfinished: checkpoint=last)"
+        )
+    return next((why for layout in LAYOUTS.values() if (why := layout.refuses(opened))), None)
+
+
 def recognised(opened: Opened, name: str | None = None) -> Layout:
     """The layout called `name`, or that of the names.
 
@@ -60,6 +72,8 @@ def recognised(opened: Opened, name: str | None = None) -> Layout:
             raise UserError(f"{opened.path}: it is not of layout={name} ({layout.told})", _held(opened))
         return layout
     if (found := find(opened)) is None:
+        if why := refused(opened):
+            raise UserError(f"{opened.path} is {why}", f"{_held(opened)}; layouts: {', '.join(LAYOUTS)}")
         raise UserError(
             f"{opened.path}: its names are those of no known layout", f"{_held(opened)}; layouts: {', '.join(LAYOUTS)}"
         )
@@ -73,7 +87,8 @@ def facts_of(opened: Opened, layout: Layout) -> Facts | None:
         UserError: tensors are missing, or of impossible shapes.
     """
     try:
-        return layout.facts(layout.tensors(opened), opened)
+        facts = layout.facts(layout.tensors(opened), opened)
+        return None if facts is None else as_exported(facts, opened)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise UserError(
             f"{opened.path} is no whole encoder of layout {layout.name}: {type(error).__name__}: {error}", _held(opened)

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +12,11 @@ from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RGB, Backbone
 from vssl.checkpoints.files import Opened, tensors_in
 
 MUST_BE_GIVEN = "???"
+
+# In the `config.json` of an export: what neither shapes nor the other project's own settings keep.
+EXPORTED = "vssl"
+KEPT = ("mean", "std", "pool")
+CLIP = ("frames", "stride", "size")
 
 # Attention heads by width, where a project releases one model a width: no shape tells them.
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1408: 16}
@@ -35,7 +40,7 @@ class Facts:
 
     Args:
         backbone: a node with `_target_`, for binding; `MUST_BE_GIVEN` where the user has to say it.
-        clip: frames and size that it was made for.
+        clip: frames and size that it was made for, and the stride where a run of ours says it.
     """
 
     backbone: dict[str, Any]
@@ -88,6 +93,10 @@ class Layout(ABC):
         """Whether it is this layout rather than another one that it fits too."""
         return self.fits(opened)
 
+    def refuses(self, opened: Opened) -> str | None:
+        """Why no backbone here can hold this file, although the project wrote it; None: it can, or it is another's."""
+        return None
+
     @abstractmethod
     def facts(self, tensors: Tensors, opened: Opened) -> Facts | None:
         """The encoder that the shapes and settings tell; None where they do not tell it."""
@@ -110,6 +119,17 @@ class Layout(ABC):
         for prefix in self.prefixes:
             name = name.removeprefix(prefix)
         return name
+
+
+def as_exported(facts: Facts, opened: Opened) -> Facts:
+    """`facts`, and what an export of ours says beside them: an encoder comes back as it went out."""
+    own = opened.settings.get(EXPORTED)
+    if not isinstance(own, Mapping):
+        return facts
+    clip = {key: own[key] for key in CLIP if key in own}
+    backbone = {key: own[key] for key in KEPT if key in own}
+    backbone |= {key: value for key, value in clip.items() if key in facts.backbone}
+    return Facts({**facts.backbone, **backbone}, {**facts.clip, **clip})
 
 
 def matching(name: str, patterns: Patterns) -> str | None:

@@ -44,13 +44,16 @@ def fill_with(encoder: Backbone, node: dict[str, Any], opened: Opened, layout: L
     """The same for a file that is open already."""
     tensors = layout.tensors(opened)
     report = Report(layout.name, source, file_hash(opened.path))
-    _compare_settings(facts_of(opened, layout), node, report)
+    facts = facts_of(opened, layout)
+    _compare_settings(facts, node, report)
     filled = _matched(encoder, layout, tensors, opened, report)
     if report.wrong:
         more = f"; {len(report.wrong) - NAMED} more differ" if len(report.wrong) > NAMED else ""
         raise UserError(
             f"{source} ({layout.name}) does not fit this backbone: {'; '.join(report.wrong[:NAMED])}{more}",
-            "`vssl checkpoint inspect FILE` shows the backbone that the file is of",
+            "`vssl checkpoint inspect FILE` shows the backbone that the file is of"
+            if facts is not None
+            else "the file alone does not tell its backbone: choose backbone=, or give its run's folder",
         )
     encoder.load_state_dict(filled)
     return report
@@ -69,6 +72,9 @@ def _matched(encoder: Backbone, layout: Layout, tensors: dict[str, Tensor], open
         taken.update(move.sources)
         if move.tensor.shape != here.shape:
             report.wrong.append(f"{move.ours} is {_shape(move.tensor)} there, {_shape(here)} here")
+            continue
+        if move.tensor.is_floating_point() != here.is_floating_point():
+            report.wrong.append(f"{move.ours} is of {move.tensor.dtype} there, of {here.dtype} here")
             continue
         if move.ours in BUFFERS:
             if not torch.equal(move.tensor, here) and not any(text.startswith(move.ours) for text in report.wrong):
@@ -91,7 +97,8 @@ def _matched(encoder: Backbone, layout: Layout, tensors: dict[str, Tensor], open
             report.left_out[name] = reason
     if not report.matched and not report.wrong:
         report.wrong.append("no tensor of it is known here")
-    report.notes += [f"{name} is not finite" for name in report.matched if not bool(torch.isfinite(filled[name]).all())]
+    finite = {name: bool(torch.isfinite(filled[name]).all()) for name in report.matched}
+    report.wrong += [f"{name} is not finite there" for name in report.matched if not finite[name]]
     return filled
 
 

@@ -41,6 +41,11 @@ class MoCoV3(Layout):
     )
     safe_globals = (argparse.Namespace,)
 
+    def refuses(self, opened: Opened) -> str | None:
+        if f"{PREFIX}patch_embed.proj.0.weight" not in self.tensors(opened):
+            return None
+        return "a MoCo v3 ViT with a convolutional stem, and no backbone here has that: those of patches are read"
+
     def facts(self, tensors: Tensors, opened: Opened) -> Facts | None:
         width, _, patch, _ = tensors[KERNEL].shape
         size = round((tensors[TABLE].shape[1] - 1) ** 0.5) * patch
@@ -64,7 +69,8 @@ class MoCoV3(Layout):
             yield from self._to_tubelets(tensors, encoder, opened)
         else:
             raise UserError(
-                f"{opened.path}: an image ViT starts a tubelet ViT or a TimeSformer, no {type(encoder).__name__}"
+                f"{opened.path}: an image ViT starts a tubelet ViT or a TimeSformer, no {type(encoder).__name__}",
+                "leave backbone= out, or choose vit_* or timesformer_*",
             )
 
     def _to_timesformer(self, tensors: Tensors, encoder: TimeSformer, opened: Opened) -> Iterator[Move]:
@@ -72,7 +78,7 @@ class MoCoV3(Layout):
         try:
             found = timesformer_from_image(image, encoder)
         except ValueError as error:
-            raise UserError(f"{opened.path}: {error}") from error
+            raise UserError(f"{opened.path} does not fit this backbone: {error}") from error
         for ours, tensor in found.items():
             theirs = ours.replace("temporal_", "").replace("patch_embed.", "patch_embed.proj.")
             source = f"{PREFIX}{theirs}"

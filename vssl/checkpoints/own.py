@@ -3,7 +3,7 @@
 from typing import Any
 
 from vssl.checkpoints.files import Opened
-from vssl.checkpoints.layout import Facts, Layout, Tensors
+from vssl.checkpoints.layout import CLIP, Facts, Layout, Tensors
 from vssl.config.bind import BESIDE
 
 OWN = "vssl"
@@ -23,7 +23,7 @@ class Own(Layout):
         if not isinstance(node, dict) or not isinstance(clip, dict):
             return None
         own = {key: value for key, value in node.items() if key not in BESIDE["backbone"]}
-        return Facts(own, {key: clip[key] for key in ("frames", "size") if key in clip})
+        return Facts(own, {key: clip[key] for key in CLIP if key in clip})
 
     def rename(self, name: str) -> str | None:
         return name

@@ -38,6 +38,9 @@ class TimeSformerOfficial(Layout):
             count(tensors, r"blocks\.(\d+)\."), len(tensors["blocks.0.mlp.fc1.weight"]), self,
         )  # fmt: skip
 
+    def refuses(self, opened: Opened) -> str | None:
+        return not_divided(self.tensors(opened), "time_embed", ".temporal_attn.")
+
     def rename(self, name: str) -> str | None:
         return None if name.startswith("head.") else name.replace("patch_embed.proj.", "patch_embed.")
 
@@ -45,6 +48,14 @@ class TimeSformerOfficial(Layout):
         for move in super().moves(tensors, encoder, opened):
             kernel = move.ours == "patch_embed.weight"
             yield Move(move.ours, move.sources, move.tensor.flatten(1)) if kernel else move
+
+
+def not_divided(tensors: Tensors, times: str, attention: str) -> str | None:
+    """Args: times: name of the table of times; attention: part of the names of attention over time."""
+    joint = times in tensors and not any(attention in name for name in tensors)
+    return (
+        "a TimeSformer of joint attention, and no backbone here has that: divided attention is read" if joint else None
+    )
 
 
 def timesformer_facts(

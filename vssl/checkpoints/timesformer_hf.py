@@ -13,7 +13,7 @@ from vssl.backbones.base import Backbone
 from vssl.backbones.timesformer import TimeSformer
 from vssl.checkpoints.files import Opened
 from vssl.checkpoints.layout import Facts, Layout, Move, Tensors, count
-from vssl.checkpoints.timesformer import timesformer_facts
+from vssl.checkpoints.timesformer import not_divided, timesformer_facts
 
 KERNEL = "embeddings.patch_embeddings.projection.weight"
 IN_BLOCK = {
@@ -54,6 +54,9 @@ class TimeSformerHf(Layout):
         known = {"num_attention_heads": "heads", "layer_norm_eps": "norm_eps"}
         told = {ours: opened.settings[theirs] for theirs, ours in known.items() if theirs in opened.settings}
         return Facts({**found.backbone, **told}, found.clip)
+
+    def refuses(self, opened: Opened) -> str | None:
+        return not_divided(self.tensors(opened), "embeddings.time_embeddings", ".temporal_attention.")
 
     def rename(self, name: str) -> str | None:
         stem, _, kind = name.rpartition(".")

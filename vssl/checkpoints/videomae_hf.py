@@ -77,7 +77,7 @@ class VideoMAEHf(Layout):
             kernel = move.ours == "patch_embed.weight"
             yield Move(move.ours, move.sources, move.tensor.flatten(1)) if kernel else move
         biases = list(_biases(tensors, opened))
-        if biases and opened.settings.get("qv_bias", opened.settings.get("qkv_bias", True)):
+        if _has_biases(opened):
             _refuse_lost(biases, opened)
         yield from biases
         for block in range(count(tensors, r"encoder\.layer\.(\d+)\.")):
@@ -95,16 +95,26 @@ def _biases(tensors: Tensors, opened: Opened) -> Iterator[Move]:
                 raise UserError(f"{opened.path}: {' and '.join(found)} are both there; one of them is meant")
             if found:
                 yield Move(f"blocks.{block}.attn.{part}_bias", (found[0],), tensors[found[0]])
-            elif not opened.settings.get("qv_bias", opened.settings.get("qkv_bias", True)):
+            elif not _has_biases(opened):
                 width = len(tensors[f"encoder.layer.{block}.{ATTENTION}query.weight"])
                 yield Move(f"blocks.{block}.attn.{part}_bias", (), torch.zeros(width))
 
 
+def _has_biases(opened: Opened) -> bool:
+    """Whether the model is one with biases of q and v, which its `config.json` says by one of two names."""
+    return bool(opened.settings.get("qv_bias", opened.settings.get("qkv_bias", True)))
+
+
 def _refuse_lost(biases: list[Move], opened: Opened) -> None:
-    if not any(bool(move.tensor.any()) for move in biases):
+    lost = []
+    for part in BIAS_NAMES:
+        found = [move.tensor for move in biases if move.ours.endswith(f".{part}_bias")]
+        if found and not any(bool(tensor.any()) for tensor in found):
+            lost.append(part)
+    if lost:
         raise UserError(
-            f"{opened.path}: all biases of q and v are zero, as some versions of transformers (seen from 5.8.0 to "
-            "5.16.0) read published files and save them",
+            f"{opened.path}: all biases of {' and '.join(lost)} are zero, as some versions of transformers (seen from "
+            "5.8.0 to 5.16.0) read published files and save them",
             "take the file as it was published, or read it with transformers 5.21 or newer and save it again",
         )
 

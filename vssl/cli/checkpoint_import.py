@@ -22,10 +22,25 @@ def run(arguments: Arguments) -> int:
 
     opened, layout = open_known(Path(str(arguments.first)), name)
     composed, bound = bound_configuration(arguments, needed=("backbone",), base=told_by(opened, layout))
+    _refuse_without_effect(arguments)
     if DRY_RUN in arguments.flags:
         return dry_run("checkpoint import", composed)
     print(import_weights(bound, opened, layout, str(arguments.first), Path(out)).parent)
     return 0
+
+
+def _refuse_without_effect(arguments: Arguments) -> None:
+    """An import keeps what makes an encoder; anything else would be dropped without a word."""
+    from vssl.records.run_config import IMPORTED
+
+    given = [*arguments.overrides, *(f"{key}={path}" for key, path in arguments.paths.items())]
+    for word in given:
+        key = word.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] not in IMPORTED or key == "backbone.weights":
+            raise UserError(
+                f"{word}: an import keeps {', '.join(IMPORTED[:-1])} and {IMPORTED[-1]} alone",
+                "say the rest where the encoder is used: vssl evaluate FOLDER ..., or backbone.weights=FOLDER",
+            )
 
 
 def take_layout(arguments: Arguments) -> tuple[Arguments, str | None]:

@@ -81,6 +81,11 @@ class Encoder:
         return str(self.record["identity"].get("backbone"))
 
     @property
+    def called(self) -> str:
+        """Its method; its own name where no run of ours made it, since several files share a layout."""
+        return _called(self.record)
+
+    @property
     def label(self) -> str | None:
         """The label that it was trained on, if on any."""
         return self.record["identity"].get("label")
@@ -177,7 +182,7 @@ def _evaluations(found: Gathered, place: Path, record: Record, records: dict[Pat
         if evaluation["status"] == "done":
             yield Evaluated(evaluation)
             continue
-        who = f"{_called(record)}, {evaluation['identity']['protocol']} on {evaluation['identity']['label']}"
+        who = f"{_seeded(record)}, {evaluation['identity']['protocol']} on {evaluation['identity']['label']}"
         found.troubles.append(f"{who}: evaluation {_outcome(evaluation)}")
 
 
@@ -188,7 +193,7 @@ def _add_encoder(found: Gathered, place: Path, record: Record, evaluations: list
     if record["status"] == "done":
         found.encoders.append(Encoder(place, record, kind, evaluations=_newest(found, record, final)))
     else:
-        found.troubles.append(f"{_called(record)}: {_outcome(record)} ({_relative(place, found.folder)})")
+        found.troubles.append(f"{_seeded(record)}: {_outcome(record)} ({_relative(place, found.folder)})")
     if early:
         found.encoders.append(Encoder(place, record, kind, True, _newest(found, record, early)))
 
@@ -205,7 +210,7 @@ def _newest(found: Gathered, record: Record, evaluations: list[Evaluated]) -> tu
     for one in sorted(evaluations, key=lambda one: one.finished):
         newest[one.column] = one
     if superseded := len(evaluations) - len(newest):
-        found.troubles.append(f"{_called(record)}: {superseded} older evaluation(s) left out, made again since")
+        found.troubles.append(f"{_seeded(record)}: {superseded} older evaluation(s) left out, made again since")
     return tuple(newest.values())
 
 
@@ -214,7 +219,11 @@ def _relative(place: Path, folder: Path) -> str:
 
 
 def _called(record: Record) -> str:
-    return f"{record['identity']['method']}, seed {record['seed']}"
+    return str(record["identity"]["name" if record["kind"] == "encoder" else "method"])
+
+
+def _seeded(record: Record) -> str:
+    return f"{_called(record)}, seed {record['seed']}"
 
 
 def _outcome(record: Record) -> str:

@@ -28,7 +28,7 @@ def name_rows(rows: Sequence[Row], with_backbone: bool = False) -> None:
 
 def _plain_name(row: Row) -> str:
     label = row.first.label
-    return row.first.method if label is None else f"{row.first.method} on {label}"
+    return row.first.called if label is None else f"{row.first.called} on {label}"
 
 
 def _suffixes(rows: Sequence[Row]) -> list[str]:

@@ -173,7 +173,7 @@ def rows_of(found: Gathered) -> list[Row]:
     for encoder in sorted(found.encoders, key=_finished):
         seeds = groups.setdefault(encoder.group, {})
         if former := seeds.get(encoder.seed):
-            same = f"{encoder.method}, seed {encoder.seed}: same configuration and seed in {encoder.folder}"
+            same = f"{encoder.called}, seed {encoder.seed}: same configuration and seed in {encoder.folder}"
             found.troubles.append(f"{same}; {former.folder} is left out")
         seeds[encoder.seed] = encoder
     return [_row([seeds[seed] for seed in sorted(seeds)]) for seeds in groups.values()]

@@ -99,4 +99,4 @@ def comparison(folder: Path, only: Collection[Path] | None = None) -> Table:
 def _order(row: Row, columns: Sequence[Column]) -> tuple[object, ...]:
     """By the first column's value, highest first; `mean_frame` after `random`; then by name."""
     values = [row.cells[column.key].mean if column.key in row.cells else -1.0 for column in columns]
-    return row.section, row.kind == "mean_frame", [-value for value in values], row.first.method
+    return row.section, row.kind == "mean_frame", [-value for value in values], row.first.called

@@ -111,13 +111,23 @@ class Study:
                 self.method.encoder.grid((view.frames, view.size, view.size))
             except ValueError as error:
                 raise ConfigError(f"views.{name}: {error}") from error
-        if self.optimiser.clip_tensor_norm is not None and self.train.precision == "16-mixed":
-            raise ConfigError(
-                "optim.clip_tensor_norm: train.precision=16-mixed would clip gradients before they are unscaled",
-                "train.precision=bf16-mixed scales nothing",
-            )
+        if self.train.precision == "16-mixed":
+            self._refuse_to_clip_scaled()
         self.attach()
         self.datamodule.sampler()
+
+    def _refuse_to_clip_scaled(self) -> None:
+        hint = "train.precision=bf16-mixed scales nothing"
+        if self.optimiser.clip_tensor_norm is not None:
+            raise ConfigError(
+                "optim.clip_tensor_norm: train.precision=16-mixed would clip gradients before they are unscaled", hint
+            )
+        if self.optimiser.fused and self.train.clip_grad_norm is not None:
+            raise ConfigError(
+                f"train.clip_grad_norm: with train.precision=16-mixed {type(self.optimiser).__name__} unscales "
+                "gradients in its own step, and none can be clipped before",
+                hint,
+            )
 
     def attach(self, steps: int = 1) -> None:
         """Tell the data set how this run reads it."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -41,6 +41,8 @@ class Optimiser:
     layer_decay: float = 1.0
     clip_tensor_norm: float | None = None
     schedule: Schedule = BASE
+
+    fused: ClassVar[bool] = False  # one kernel over all tensors, which unscales scaled gradients itself
 
     def __post_init__(self) -> None:
         if self.clip_tensor_norm is not None and not self.clip_tensor_norm > 0:
@@ -120,9 +122,10 @@ class AdamW(Optimiser):
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
 
+    fused: ClassVar[bool] = True  # instead of a dozen a tensor: the update is memory-bound, most of all on a CPU
+
     def create(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-        # One kernel over all tensors instead of a dozen a tensor: the update is memory-bound, most of all on a CPU.
-        return torch.optim.AdamW(_with_rates(groups, lr), lr=lr, betas=self.betas, eps=self.eps, fused=True)
+        return torch.optim.AdamW(_with_rates(groups, lr), lr=lr, betas=self.betas, eps=self.eps, fused=self.fused)
 
 
 @dataclass(frozen=True, kw_only=True)
