@@ -10,10 +10,12 @@ from vssl import _torchvision  # noqa: F401
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from vssl.backbones.base import Backbone
 from vssl.config.bind import bind, construct
 from vssl.config.compose import compose
+from vssl.nn.drop_path import DropPath
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs" / "backbone"
@@ -116,10 +118,8 @@ def test_layers_stand_in_the_order_of_the_computation(name: str) -> None:
 CHECKPOINTED = [name for name in SMALL if name != "mean_frame"]
 
 
-@pytest.mark.parametrize("name", CHECKPOINTED)
-def test_recomputing_changes_no_gradient_and_no_running_statistic(name: str) -> None:
-    plain, lean = _small(name), _small(name, "backbone.checkpoint=true")
-    assert lean.checkpoint and not plain.checkpoint
+def _train_alike(plain: nn.Module, lean: nn.Module) -> None:
+    """One backward pass of each: equal gradients, equal running statistics, which moved once."""
     for encoder in (plain, lean):
         torch.manual_seed(3)  # of stochastic depth
         encoder.train()(_clips()).square().sum().backward()
@@ -130,6 +130,34 @@ def test_recomputing_changes_no_gradient_and_no_running_statistic(name: str) -> 
         torch.testing.assert_close(a, b, msg=path)
     norms = [m for m in lean.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     assert all(norm.momentum == 0.1 and int(norm.num_batches_tracked) == 1 for norm in norms)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTED)
+def test_recomputing_changes_no_gradient_and_no_running_statistic(name: str) -> None:
+    plain, lean = _small(name), _small(name, "backbone.checkpoint=true")
+    assert lean.checkpoint and not plain.checkpoint
+    _train_alike(plain, lean)
+
+
+def test_recomputing_goes_with_norms_that_ranks_share() -> None:
+    """By one process, which such a norm takes for an ordinary one; it insists on counting its batches."""
+    nets = [_small("r3d_nano", f"backbone.checkpoint={lean}") for lean in ("false", "true")]
+    _train_alike(*(nn.SyncBatchNorm.convert_sync_batchnorm(net) for net in nets))
+
+
+@pytest.mark.parametrize("name", [*CHECKPOINTED, "slow_r50"])
+def test_stochastic_depth_rises_with_depth_and_disturbs_training_alone(name: str) -> None:
+    plain, disturbed = (_small(name, f"backbone.drop_path={rate}") for rate in (0, 0.6))
+    for parameter in plain.parameters():  # away from norms that start at 0 and so hide their branch
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    disturbed.load_state_dict(plain.state_dict())
+    rates = [m.rate for m in disturbed.modules() if isinstance(m, DropPath)]
+    rates += [m.p for m in disturbed.modules() if isinstance(m, StochasticDepth)]
+    assert rates == pytest.approx([0.6 * i / (len(rates) - 1) for i in range(len(rates))]) and len(rates) > 3
+    assert disturbed.drop_path == 0.6
+    clip = _clips()
+    torch.testing.assert_close(disturbed.eval()(clip), plain.eval()(clip))
+    assert not torch.allclose(disturbed.train()(clip), plain.train()(clip), rtol=1e-2)
 
 
 @pytest.mark.parametrize("name", CHECKPOINTED)

@@ -10,17 +10,12 @@ from pytorchvideo.models.resnet import create_resnet
 from torch import Tensor, nn
 from torchvision.models import video
 
+from tests.backbones.parity import PLAIN, assert_equal_training, clips, weights
 from vssl.backbones.base import Backbone
 from vssl.backbones.resnet3d import ResNet3d
 from vssl.backbones.slow_r50 import SlowR50
 from vssl.backbones.torchvision_resnet import TorchvisionResNet
 from vssl.config.errors import UserError
-
-PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-
-
-def _clips(frames: int = 4, size: int = 32) -> Tensor:
-    return torch.rand(2, 3, frames, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def _shaken(net: Any) -> Any:
@@ -29,25 +24,6 @@ def _shaken(net: Any) -> Any:
         if name.endswith(("norm.weight", "norm_c.weight", "bias", "running_mean")):
             tensor += 0.1 * torch.randn_like(tensor)
     return net
-
-
-def _assert_equal(ours: Backbone, theirs: nn.Module, clip: Tensor) -> None:
-    """Outputs, gradients and running statistics, in training mode."""
-    foreign = {name: tensor for name, tensor in ours.state_dict().items() if name not in ("mean", "std")}
-    theirs.load_state_dict(foreign)
-    mine, expected = ours.train()(clip), theirs.train()(clip)
-    torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
-    weight = torch.randn(mine.shape, generator=torch.Generator().manual_seed(3))
-    (mine * weight).sum().backward()
-    (expected * weight).sum().backward()
-    gradients = {name: p.grad for name, p in ours.named_parameters()}
-    for name, parameter in theirs.named_parameters():
-        gradient = gradients.pop(name)
-        assert gradient is not None and parameter.grad is not None
-        assert (gradient - parameter.grad).abs().max() <= 1e-5 * parameter.grad.abs().max() + 1e-7, name
-    assert not gradients
-    for name, tensor in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], tensor)
 
 
 class _Pooled(nn.Module):
@@ -69,14 +45,15 @@ SLOW = {"stem_conv_kernel_size": (1, 7, 7)}
 
 def test_r3d_50_equals_pytorchvideo() -> None:
     ours = _shaken(ResNet3d(**PLAIN)).double()
-    _assert_equal(ours, _Pooled(create_resnet(model_depth=50, head=None, **R3D)).double(), _clips().double())
+    theirs = _Pooled(create_resnet(model_depth=50, head=None, **R3D)).double()
+    assert_equal_training(ours, theirs, clips(4, 32).double())
 
 
 def test_slow_r50_is_r3d_with_another_stem() -> None:
     ours = _shaken(ResNet3d(stem_kernel=(1, 7, 7), stem_stride=(1, 2, 2))).eval()
     slow = SlowR50().eval()
     slow.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(slow(_clips()), ours(_clips()), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(slow(clips(4, 32)), ours(clips(4, 32)), rtol=1e-5, atol=1e-5)
     assert slow.grid((4, 32, 32)) == ours.grid((4, 32, 32))
     assert [list(layer) for layer in slow.layers()] == [list(layer) for layer in ours.layers()]
 
@@ -85,9 +62,8 @@ def test_slow_r50_pools_as_pytorchvideos_head_does_on_clips_of_its_size() -> Non
     slow = _shaken(SlowR50(**PLAIN)).eval()
     whole = create_resnet(model_depth=50, head_pool_kernel_size=(2, 1, 1), model_num_class=2048, **SLOW).eval()
     whole.blocks[-1].proj = nn.Identity()
-    weights = {name: tensor for name, tensor in slow.state_dict().items() if name not in ("mean", "std")}
-    whole.load_state_dict(weights)
-    torch.testing.assert_close(slow(_clips(2)), whole(_clips(2)), rtol=1e-5, atol=1e-5)
+    whole.load_state_dict(weights(slow))
+    torch.testing.assert_close(slow(clips(2, 32)), whole(clips(2, 32)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("depth", [50, 152])
@@ -95,7 +71,7 @@ def test_names_and_shapes_are_pytorchvideos(depth: int) -> None:
     depths = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}[depth]
     with torch.device("meta"):
         ours, theirs = ResNet3d(depths), create_resnet(model_depth=depth, head=None, **R3D)
-    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items() if name not in ("mean", "std")}
+    shapes = {name: tensor.shape for name, tensor in weights(ours).items()}
     assert shapes == {name: tensor.shape for name, tensor in theirs.state_dict().items()}
 
 
@@ -104,8 +80,8 @@ def test_18_layer_networks_equal_torchvision(name: Any) -> None:
     ours = TorchvisionResNet(name, **PLAIN)
     theirs = getattr(video, name)(weights=None)
     theirs.fc = nn.Identity()
-    clip = _clips(8)
-    _assert_equal(ours.double(), theirs.double(), clip.double())
+    clip = clips(8, 32)
+    assert_equal_training(ours.double(), theirs.double(), clip.double())
     assert ours.grid(clip.shape) == ((8 if name == "mc3_18" else 1), 2, 2)
     assert [len(layer) for layer in ours.layers()[:1]] and len(ours.layers()) == 9
 
@@ -158,15 +134,9 @@ def test_width_multiplies_every_part() -> None:
 def test_time_is_strided_in_the_stem_alone() -> None:
     encoder = ResNet3d(**NANO)
     assert encoder.grid((3, 16, 224, 224)) == (8, 7, 7)
-    assert encoder.feature_map(_clips(5, 40)).shape[2:] == encoder.grid((5, 40, 40)) == (3, 2, 2)
+    assert encoder.feature_map(clips(5, 40)).shape[2:] == encoder.grid((5, 40, 40)) == (3, 2, 2)
     kernels = [stage.res_blocks[0].branch2.conv_a.kernel_size[0] for stage in list(encoder.blocks)[1:]]
     assert kernels == [1, 1, 3, 3]
-
-
-def test_drop_path_rises_linearly_with_depth() -> None:
-    encoder = ResNet3d(**NANO, drop_path=0.3)
-    rates = [block.drop_path.rate for stage in list(encoder.blocks)[1:] for block in stage.res_blocks]
-    assert rates == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
 @pytest.mark.parametrize(

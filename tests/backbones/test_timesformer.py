@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 from transformers import TimesformerConfig, TimesformerModel
 
+from tests.backbones.parity import PLAIN, assert_equal_gradients, clips
 from vssl.backbones.timesformer import TimeSformer
-
-PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 def _encoder(**changes: Any) -> TimeSformer:
@@ -24,8 +23,7 @@ def _shaken(encoder: TimeSformer) -> TimeSformer:
     return encoder
 
 
-def _clips(frames: int = 3, size: tuple[int, int] = (16, 16)) -> Tensor:
-    return torch.rand(2, 3, frames, *size, generator=torch.Generator().manual_seed(1))
+CLIP = clips(3, 16)
 
 
 def _foreign(encoder: TimeSformer) -> TimesformerModel:
@@ -69,7 +67,7 @@ def _renamed(ours: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def test_outputs_and_gradients_equal_transformers() -> None:
     ours = _shaken(_encoder(drop_path=0.0, **PLAIN)).train()
-    theirs, clip = _foreign(ours).train(), _clips()
+    theirs, clip = _foreign(ours).train(), CLIP
     found = ours._encode(clip)
     hidden = theirs(pixel_values=clip.transpose(1, 2)).last_hidden_state  # class token, then places, time fastest
     patches = hidden[:, 1:].unflatten(1, (4, 3)).transpose(1, 2)
@@ -79,19 +77,14 @@ def test_outputs_and_gradients_equal_transformers() -> None:
     (hidden * weight).sum().backward()
     mine = torch.cat([found[:, 0, :1], found[:, :, 1:].transpose(1, 2).flatten(1, 2)], dim=1)
     (mine * weight).sum().backward()
-    expected = {name: p.grad for name, p in theirs.named_parameters()}
     gradients = _renamed({name: p.grad for name, p in ours.named_parameters() if p.grad is not None})
-    assert gradients.keys() == expected.keys()
-    for name, gradient in expected.items():
-        assert gradient is not None
-        difference = (gradients[name] - gradient).abs().max()
-        assert difference <= 1e-5 * gradient.abs().max() + 1e-6, name
+    assert_equal_gradients(gradients, {name: p.grad for name, p in theirs.named_parameters()})
 
 
-@pytest.mark.parametrize(("frames", "size"), [(5, (16, 16)), (2, (16, 16)), (3, (24, 24)), (4, (32, 32))])
-def test_tables_are_resized_as_transformers_does(frames: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("frames", "size"), [(5, 16), (2, 16), (3, 24), (4, 32)])
+def test_tables_are_resized_as_transformers_does(frames: int, size: int) -> None:
     ours = _shaken(_encoder(**PLAIN))
-    embeddings, clip = _foreign(ours).embeddings, _clips(frames, size)
+    embeddings, clip = _foreign(ours).embeddings, clips(frames, size)
     t, h, w = ours.grid(clip.shape)
     ours.blocks, ours.norm = torch.nn.ModuleList(), torch.nn.Identity()
     theirs = embeddings(clip.transpose(1, 2))
@@ -101,7 +94,7 @@ def test_tables_are_resized_as_transformers_does(frames: int, size: tuple[int, i
 
 
 def test_it_starts_blind_to_the_order_of_frames_and_learns_it_from_the_second_step_on() -> None:
-    encoder, clip = _encoder().eval(), _clips()
+    encoder, clip = _encoder().eval(), CLIP
     torch.testing.assert_close(encoder(clip), encoder(clip.flip(2)), rtol=1e-5, atol=1e-5)
     encoder(clip)[:, 0].sum().backward()
     for name, parameter in encoder.named_parameters():
@@ -118,7 +111,7 @@ def test_it_starts_blind_to_the_order_of_frames_and_learns_it_from_the_second_st
 def test_pooling() -> None:
     cls, mean = _shaken(_encoder()).eval(), _encoder(pool="mean").eval()
     mean.load_state_dict(cls.state_dict())
-    clip = _clips()
+    clip = CLIP
     torch.testing.assert_close(mean(clip), cls.tokens(clip).mean(dim=1))
     assert not torch.allclose(cls(clip), mean(clip))
 
@@ -128,7 +121,7 @@ def test_stochastic_depth_leaves_out_lines_frames_and_samples() -> None:
     assert [block.drop_path.rate for block in encoder.blocks] == pytest.approx([0, 0.2, 0.4])
     rows: list[int] = []
     encoder.blocks[2].drop_path.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
-    encoder.train()(_clips())
+    encoder.train()(CLIP)
     assert rows == [2 * 4, 2 * 3, 2]
     assert _encoder().drop_path == 0.1
 
@@ -145,7 +138,7 @@ def test_layers_and_tables() -> None:
 
 def test_a_momentum_copy_starts_equal() -> None:
     encoder = _encoder().eval()
-    assert torch.equal(copy.deepcopy(encoder)(_clips()), encoder(_clips()))
+    assert torch.equal(copy.deepcopy(encoder)(CLIP), encoder(CLIP))
 
 
 @pytest.mark.parametrize(
@@ -164,6 +157,6 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], text: str) -> 
 
 def test_what_it_cannot_take_is_refused() -> None:
     with pytest.raises(ValueError, match="a clip of 3 frames of 16 x 20 pixels does not fit"):
-        _encoder()(_clips(size=(16, 20)))
+        _encoder()(clips(3, 16, 20))
     with pytest.raises(ValueError, match="no token can be left out"):
-        _encoder().tokens(_clips(), torch.zeros(2, 1, dtype=torch.int64))
+        _encoder().tokens(CLIP, torch.zeros(2, 1, dtype=torch.int64))

@@ -98,20 +98,6 @@ def test_a_shorter_clip_uses_the_first_rows_of_the_table() -> None:
     assert torch.equal(long(_clips(frames=2)), short(_clips(frames=2)))
 
 
-def test_recomputing_blocks_changes_no_gradient() -> None:
-    plain, lean = _vit(), _vit(checkpoint=True)
-    for encoder in (plain, lean):
-        encoder.train()(_clips()).square().sum().backward()
-    for (name, p), (_, q) in zip(plain.named_parameters(), lean.named_parameters(), strict=True):
-        assert p.grad is not None and q.grad is not None and torch.equal(p.grad, q.grad), name
-
-
-def test_drop_path_rises_linearly_with_depth() -> None:
-    encoder = _vit(depth=5, drop_path=0.2)
-    rates = [block.drop_path.rate for block in encoder.blocks]
-    assert rates == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
-
-
 def test_layers_hold_every_parameter_once_from_embedding_to_last_block() -> None:
     encoder = _vit(pool="cls")
     layers = encoder.layers()

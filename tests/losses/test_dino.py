@@ -5,6 +5,7 @@ import torch
 from lightly.loss import DINOLoss
 from torch import Tensor
 
+from tests.losses.equations import self_distillation as by_equation
 from vssl.losses.dino import self_distillation
 
 TEMPERATURES = (0.1, 0.04)
@@ -17,26 +18,10 @@ def _logits(views: int = 5, dtype: torch.dtype = torch.float64) -> tuple[list[Te
     return [view.clone().requires_grad_() for view in numbers[:views]], list(numbers[views:]), centre
 
 
-def _softmax(row: Tensor) -> Tensor:
-    return torch.exp(row) / sum(torch.exp(number) for number in row)
-
-
-def _by_equation(student: list[Tensor], teacher: list[Tensor], centre: Tensor) -> Tensor:
-    """arXiv:2104.14294, Eq. 3: over x of the teacher's views and x' of all others; mean over pairs and clips."""
-    terms = []
-    for x, aim in enumerate(teacher):
-        for other, view in enumerate(student):
-            if other != x:
-                for t, s in zip(aim, view, strict=True):
-                    wanted, given = _softmax((t - centre) / TEMPERATURES[1]), _softmax(s / TEMPERATURES[0])
-                    terms.append(-sum(p * torch.log(q) for p, q in zip(wanted, given, strict=True)))
-    return torch.stack(terms).mean()
-
-
 @pytest.mark.parametrize("views", [2, 3, 5])
 def test_loss_and_gradients_equal_the_equation(views: int) -> None:
     student, teacher, centre = _logits(views)
-    ours, theirs = self_distillation(student, teacher, centre, *TEMPERATURES), _by_equation(student, teacher, centre)
+    ours, theirs = (loss(student, teacher, centre, *TEMPERATURES) for loss in (self_distillation, by_equation))
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
     for one, other in zip(*(torch.autograd.grad(loss, student) for loss in (ours, theirs)), strict=True):
         assert other.abs().max() > 1e-3

@@ -1,13 +1,16 @@
 """What the tests of methods write equations with: a linear encoder, heads number by number, training by hand."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from vssl.backbones.base import Backbone
-from vssl.method import Method
+from vssl.method import Method, Progress
+from vssl.training.optimisers import AdamW
 
 PIXELS = 3 * 2 * 2 * 2
 
@@ -74,6 +77,70 @@ def assert_equal_to(method: Method, loss: Tensor, expected: Tensor) -> None:
         assert theirs[name].abs().max() > 0, name
         # In front of a BatchNorm a bias has no effect: what is left of its gradient is rounding.
         torch.testing.assert_close(gradient, theirs[name], rtol=1e-8, atol=1e-12)
+
+
+def assert_equal_pixel_gradients(method: Any, by_equation: Callable[..., Tensor], clips: dict[str, Tensor]) -> None:
+    """Gradient flows to the pixels of each view where the equation lets it, and nowhere else."""
+    ours, theirs = ({name: clip.clone().requires_grad_() for name, clip in clips.items()} for _ in range(2))
+    method.losses(ours, {})["loss"].backward()
+    by_equation(method, theirs).backward()
+    for name in clips:
+        torch.testing.assert_close(ours[name].grad, theirs[name].grad, rtol=1e-8, atol=1e-12)
+
+
+def assert_only_weights_of_linear_layers_decay(method: Method) -> None:
+    """By the rule of BYOL's and SimCLR's papers; and every parameter that is trained is in one group."""
+    groups = AdamW(decay="no_bias_norm").build(method, 8, 10)["optimizer"].param_groups
+    decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
+    linear = {id(m.weight) for m in method.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad}
+    assert decayed == linear
+    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in method.parameters())
+
+
+def assert_one_clip_is_refused(cls: type[Method], says: str) -> None:
+    """And so are views of other names."""
+    encoder = Flat()
+    assert cls.refuses(encoder, ("a", "b"), 2) is None
+    assert cls.refuses(encoder, ("a", "b"), 1) == says
+    assert cls.refuses(encoder, ("clip",), 8) == f"{cls.__name__} needs the views a, b; this views file gives clip"
+
+
+def kinds(head: nn.Sequential) -> list[str]:
+    return [type(layer).__name__ for layer in head]
+
+
+@torch.no_grad()
+def left_behind(*targets: nn.Module) -> None:
+    """Moves targets away from what they are copies of."""
+    for target in targets:
+        for parameter in target.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+def trail(method: Any, parts: tuple[str, ...], fraction: float) -> None:
+    """The targets of these parts by the released rule, parameter by parameter, with the momentum of a place in training
+    (moco-v3: main_moco.py; byol: byol_experiment.py; dino: main_dino.py)."""
+    momentum = 1 - (1 - method.ema_momentum) * (1 + math.cos(math.pi * fraction)) / 2
+    for part in parts:
+        source, target = getattr(method, part), getattr(method, f"target_{part}")
+        for new, kept in zip(source.parameters(), target.parameters(), strict=True):
+            kept.data = momentum * kept.data + (1 - momentum) * new.data
+
+
+def places_of_the_target(method: Any) -> list[float]:
+    """A weight of the target, which starts at 0, after each of the first three of four steps, which take the encoder's
+    to 1, 2 and 3. Until a step is done, it does not move."""
+    weight = method.target_encoder.linear.weight
+    nn.init.zeros_(weight)
+    seen = []
+    for step in (1, 2, 3):
+        before = weight.clone()
+        nn.init.constant_(method.encoder.linear.weight, step)
+        method.losses(views(), {})
+        assert torch.equal(weight, before)
+        method.after_step(Progress(step, 4))
+        seen.append(weight[0, 0].item())
+    return seen
 
 
 def batches(count: int) -> list[dict[str, dict[str, Tensor]]]:

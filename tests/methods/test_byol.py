@@ -1,5 +1,4 @@
 import copy
-import math
 
 import pytest
 import torch
@@ -9,25 +8,28 @@ from torch import Tensor, nn
 from methods.byol import BYOL
 from tests.methods.equations import (
     Flat,
+    assert_equal_pixel_gradients,
     assert_equal_to,
+    assert_one_clip_is_refused,
+    assert_only_weights_of_linear_layers_decay,
     assert_same_state,
     fit,
     fit_by_hand,
     head_by_hand,
+    left_behind,
+    places_of_the_target,
+    trail,
     views,
 )
 from vssl.backbones.vit import VisionTransformer
 from vssl.cli.main import main
-from vssl.method import Progress
-from vssl.training.optimisers import AdamW
 
 
 def _method(ema_momentum: float = 0.99) -> BYOL:
     """With a target that has stayed behind."""
     torch.manual_seed(0)
     method = BYOL(Flat(), dim=4, hidden_dim=5, ema_momentum=ema_momentum).double()
-    for parameter in [*method.target_encoder.parameters(), *method.target_projector.parameters()]:
-        parameter.add_(0.1 * torch.randn_like(parameter))
+    left_behind(method.target_encoder, method.target_projector)
     return method
 
 
@@ -64,53 +66,23 @@ def test_loss_and_every_gradient_equal_lightly() -> None:
 
 
 def test_no_gradient_flows_through_a_target() -> None:
-    method, clips = _method(), views()
-    ours, by_equation = ({name: clip.clone().requires_grad_() for name, clip in clips.items()} for _ in range(2))
-    method.losses(ours, {})["loss"].backward()
-    _by_equation(method, by_equation).backward()
-    for name in ("a", "b"):
-        torch.testing.assert_close(ours[name].grad, by_equation[name].grad, rtol=1e-8, atol=1e-12)
+    method = _method()
+    assert_equal_pixel_gradients(method, _by_equation, views())
     assert all(p.grad is None for part in (method.target_encoder, method.target_projector) for p in part.parameters())
-
-
-def _released(method: BYOL, steps: int, accumulate: int) -> BYOL:
-    """Its target moves after each update, to the new weights, with the momentum of that update (byol_experiment.py)."""
-
-    def move(step: int) -> None:
-        tau = 1 - (1 - method.ema_momentum) * (math.cos(math.pi * step / steps) + 1) / 2
-        for online, target in (
-            (method.encoder, method.target_encoder), (method.projector, method.target_projector)
-        ):  # fmt: skip
-            for new, kept in zip(online.parameters(), target.parameters(), strict=True):
-                kept.data = kept.data + (1 - tau) * (new.data - kept.data)
-
-    return fit_by_hand(method, steps, accumulate, after=move)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_training_equals_the_released_order_of_moves(accumulate: int) -> None:
+    """There the target moves after each update, to the new weights, with the momentum of that update."""
     method = _method(ema_momentum=0.6)
-    ours = fit(copy.deepcopy(method), 4, accumulate)
-    theirs = _released(copy.deepcopy(method), 4, accumulate)
+    ours, theirs = fit(copy.deepcopy(method), 4, accumulate), copy.deepcopy(method)
+    fit_by_hand(theirs, 4, accumulate, after=lambda step: trail(theirs, ("encoder", "projector"), step / 4))
     assert_same_state(ours, theirs, moved_from=method)
 
 
 def test_the_target_after_three_steps_is_that_of_the_table() -> None:
     method = _method()
-    nn.init.zeros_(method.target_encoder.linear.weight)
-    seen = []
-    for step in (1, 2, 3):
-        nn.init.constant_(method.encoder.linear.weight, step)
-        method.after_step(Progress(step, 4))
-        seen.append(method.target_encoder.linear.weight[0, 0].item())
-    assert seen == pytest.approx([0.01, 0.02698571, 0.04185078], abs=5e-9)
-
-
-def test_only_a_finished_step_moves_the_target() -> None:
-    method, clips = _method(), views()
-    before = copy.deepcopy(method.target_encoder)
-    method.losses(clips, {})
-    assert torch.equal(method.target_encoder.linear.weight, before.linear.weight)
+    assert places_of_the_target(method) == pytest.approx([0.01, 0.02698571, 0.04185078], abs=5e-9)
     assert method.exported is method.encoder
 
 
@@ -131,12 +103,7 @@ def test_one_direction_everywhere_is_the_floor() -> None:
 
 
 def test_the_papers_rule_decays_weights_of_linear_layers_alone() -> None:
-    method = _method()
-    groups = AdamW(decay="no_bias_norm").build(method, 8, 10)["optimizer"].param_groups
-    decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
-    linear = {id(m.weight) for m in method.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad}
-    assert decayed == linear
-    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in method.parameters())
+    assert_only_weights_of_linear_layers_decay(_method())
 
 
 def test_features_for_the_monitor_are_projections() -> None:
@@ -150,11 +117,8 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def test_a_single_clip_is_refused() -> None:
-    encoder = Flat()
-    assert BYOL.refuses(encoder, ("a", "b"), 2) is None
-    refusal = BYOL.refuses(encoder, ("a", "b"), 1)
-    assert refusal == "BYOL's batch normalisation needs at least 2 clips in a forward pass, and gets 1"
-    assert BYOL.refuses(encoder, ("clip",), 8) == "BYOL needs the views a, b; this views file gives clip"
+    says = "BYOL's batch normalisation needs at least 2 clips in a forward pass, and gets 1"
+    assert_one_clip_is_refused(BYOL, says)
 
 
 def test_it_trains_by_command(tiny: list[str]) -> None:

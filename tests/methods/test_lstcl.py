@@ -1,6 +1,7 @@
 import copy
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from vssl.config.compose import compose
 from vssl.method import PairMethod, Progress
 from vssl.records.record import read_record
 from vssl.training.build import assemble
-from vssl.training.run import pretrain
+from vssl.training.run import LAST, pretrain
 
 BOTH = (("short", "long"), ("long", "short"))
 FRAMEWORKS: list[tuple[type[LongShort], type[PairMethod], dict[str, Any]]] = [
@@ -134,6 +135,34 @@ def test_the_count_of_clamped_strides_goes_on_after_a_resume(tiny: list[str]) ->
     assert data.clamped == 0
     data.load_state_dict(state)
     assert data.clamped == 8
+
+
+def _trained(words: list[str]) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses of all steps, and the weights at the end."""
+    composed = compose(words)
+    folder = pretrain(composed, bind(composed.tree))
+    losses = pd.read_csv(folder / "metrics.csv")["loss"].tolist()
+    return losses, torch.load(folder / LAST, weights_only=True)["state_dict"]
+
+
+def test_views_of_equal_stride_train_the_bare_framework_to_the_bit(tiny: list[str]) -> None:
+    words = [*tiny, "method.hidden_dim=32"]
+    losses, weights = _trained([*words, "method=moco_v3"])
+    symmetric = ["method=lstcl", "method.pairs=[[short,long],[long,short]]", "views.long.stride=2"]
+    found_losses, found = _trained([*words, *symmetric])
+    assert found_losses == losses and len(losses) == 4
+    assert found.keys() == weights.keys() and all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+    assert _trained([*words, *symmetric, "views.long.stride=3"])[0] != losses
+
+
+def test_a_view_that_is_long_by_its_frames_is_taken(tiny: list[str]) -> None:
+    study = assemble(compose([*tiny, "method=lstcl_simsiam", "views.long.stride=2", "views.long.frames=12"]))
+    study.check()
+    batch = study.datamodule.first_batch()
+    assert [batch["views"][name].shape[2] for name in ("short", "long")] == [8, 12]
+    gaps = [batch["time"][name].diff(dim=1) for name in ("short", "long")]
+    torch.testing.assert_close(gaps[1], gaps[0][:, :1].expand(8, 11))
+    assert study.method.losses(batch["views"], batch)["loss"].isfinite()
 
 
 def test_the_short_view_is_the_clip_of_one_view_methods_and_clamped_strides_are_recorded(tiny: list[str]) -> None:

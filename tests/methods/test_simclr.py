@@ -6,11 +6,20 @@ from lightly.loss import NTXentLoss
 from torch import Tensor, nn
 
 from methods.simclr import SimCLR
-from tests.methods.equations import Flat, assert_equal_to, head_by_hand, views
+from tests.losses import equations
+from tests.methods.equations import (
+    Flat,
+    assert_equal_pixel_gradients,
+    assert_equal_to,
+    assert_one_clip_is_refused,
+    assert_only_weights_of_linear_layers_decay,
+    head_by_hand,
+    kinds,
+    views,
+)
 from vssl.backbones.vit import VisionTransformer
 from vssl.cli.main import main
 from vssl.config.errors import UserError
-from vssl.training.optimisers import AdamW
 
 
 def _method(temperature: float = 0.1) -> SimCLR:
@@ -24,14 +33,7 @@ def _projections(method: SimCLR, clips: dict[str, Tensor]) -> Tensor:
 
 
 def _by_equation(method: SimCLR, clips: dict[str, Tensor]) -> Tensor:
-    """arXiv:2002.05709, Eq. 1, anchor by anchor; the released sum of both directions is twice the mean over anchors."""
-    z = [row / (row @ row).sqrt() for row in _projections(method, clips)]
-    total = torch.zeros((), dtype=torch.float64)
-    for i in range(len(z)):
-        partner = (i + len(z) // 2) % len(z)
-        others = sum(torch.exp(z[i] @ z[k] / method.temperature) for k in range(len(z)) if k != i)
-        total = total - 2 * torch.log(torch.exp(z[i] @ z[partner] / method.temperature) / others) / len(z)
-    return total
+    return equations.nt_xent(*_projections(method, clips).chunk(2), method.temperature)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
@@ -47,18 +49,13 @@ def test_loss_and_every_gradient_equal_lightly() -> None:
 
 
 def test_gradient_flows_to_both_views() -> None:
-    method, clips = _method(), views()
-    ours, by_equation = ({name: clip.clone().requires_grad_() for name, clip in clips.items()} for _ in range(2))
-    method.losses(ours, {})["loss"].backward()
-    _by_equation(method, by_equation).backward()
-    for name in ("a", "b"):
-        torch.testing.assert_close(ours[name].grad, by_equation[name].grad, rtol=1e-8, atol=1e-12)
+    assert_equal_pixel_gradients(_method(), _by_equation, views())
 
 
 def test_the_projector_is_the_released_one() -> None:
     method = SimCLR(VisionTransformer(frames=2, size=4, embed_dim=16, depth=1, heads=2, patch_size=4))
     hidden = ["Linear", "BatchNorm1d", "ReLU"]
-    assert [type(layer).__name__ for layer in method.projector] == [*hidden, *hidden, "Linear", "BatchNorm1d"]
+    assert kinds(method.projector) == [*hidden, *hidden, "Linear", "BatchNorm1d"]
     widths = [layer.out_features for layer in method.projector if isinstance(layer, nn.Linear)]
     assert widths == [16, 16, 128]
     assert {name for name, p in method.named_parameters() if not p.requires_grad} == {"projector.7.bias"}
@@ -76,11 +73,7 @@ def test_clips_that_look_alike_cost_chance() -> None:
 
 
 def test_the_papers_rule_decays_weights_of_linear_layers_alone() -> None:
-    method = _method()
-    groups = AdamW(decay="no_bias_norm").build(method, 8, 10)["optimizer"].param_groups
-    decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
-    assert decayed == {id(m.weight) for m in method.modules() if isinstance(m, nn.Linear)}
-    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in method.parameters())
+    assert_only_weights_of_linear_layers_decay(_method())
 
 
 def test_features_for_the_monitor_are_projections_of_the_first_view() -> None:
@@ -104,11 +97,8 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def test_a_single_clip_is_refused() -> None:
-    encoder = Flat()
-    assert SimCLR.refuses(encoder, ("a", "b"), 2) is None
-    refusal = SimCLR.refuses(encoder, ("a", "b"), 1)
-    assert refusal == "SimCLR's negatives are the other clips of a forward pass: it needs at least 2, and gets 1"
-    assert SimCLR.refuses(encoder, ("clip",), 8) == "SimCLR needs the views a, b; this views file gives clip"
+    says = "SimCLR's negatives are the other clips of a forward pass: it needs at least 2, and gets 1"
+    assert_one_clip_is_refused(SimCLR, says)
 
 
 def test_it_trains_by_command(tiny: list[str]) -> None:

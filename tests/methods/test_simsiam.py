@@ -4,22 +4,15 @@ from lightly.loss import NegativeCosineSimilarity
 from torch import Tensor, nn
 
 from methods.simsiam import SimSiam
-from vssl.backbones.base import Backbone
+from tests.methods.equations import (
+    Flat,
+    assert_equal_pixel_gradients,
+    assert_equal_to,
+    assert_one_clip_is_refused,
+    head_by_hand,
+    views,
+)
 from vssl.backbones.vit import VisionTransformer
-
-
-class Flat(Backbone):
-    """A linear encoder of pixels, so that the equation can be written down."""
-
-    kind = "test"
-    embed_dim = 6
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3 * 2 * 2 * 2, 6, bias=False)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        return self.linear(clip.flatten(1))
 
 
 def _method() -> SimSiam:
@@ -27,92 +20,53 @@ def _method() -> SimSiam:
     return SimSiam(Flat(), dim=8, bottleneck=3).double()
 
 
-def _views(batch: int = 5) -> dict[str, Tensor]:
-    a, b = torch.rand(2, batch, 3, 2, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return {"a": a, "b": b}
+def _outputs(method: SimSiam, clips: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Predictions, and projections with their gradient stopped; each view is normalised by its own statistics."""
+    projections = {name: head_by_hand(method.encoder.by_hand(clip), method.projector) for name, clip in clips.items()}
+    predictions = {name: head_by_hand(z, method.predictor) for name, z in projections.items()}
+    return predictions, {name: z.detach() for name, z in projections.items()}
 
 
-def _batch_norm(x: Tensor, layer: nn.BatchNorm1d) -> Tensor:
-    """Column by column, with the biased variance of this view alone."""
-    columns = []
-    for d in range(x.shape[1]):
-        column = x[:, d]
-        mean = sum(column) / len(column)
-        variance = sum((value - mean) ** 2 for value in column) / len(column)
-        scaled = (column - mean) / (variance + layer.eps) ** 0.5
-        columns.append(scaled * layer.weight[d] + layer.bias[d] if layer.affine else scaled)
-    return torch.stack(columns, dim=1)
-
-
-def _by_equation(method: SimSiam, views: dict[str, Tensor]) -> Tensor:
+def _by_equation(method: SimSiam, clips: dict[str, Tensor]) -> Tensor:
     """arXiv:2011.10566, Eq. 2: D(p1, stopgrad(z2)) / 2 + D(p2, stopgrad(z1)) / 2."""
-    projections, predictions = {}, {}
-    for name, clip in views.items():
-        x = clip.flatten(1) @ method.encoder.linear.weight.T
-        for linear, norm in ((0, 1), (3, 4)):
-            x = torch.relu(_batch_norm(x @ method.projector[linear].weight.T, method.projector[norm]))
-        x = x @ method.projector[6].weight.T + method.projector[6].bias
-        z = projections[name] = _batch_norm(x, method.projector[7])
-        hidden = torch.relu(_batch_norm(z @ method.predictor[0].weight.T, method.predictor[1]))
-        predictions[name] = hidden @ method.predictor[3].weight.T + method.predictor[3].bias
+    predictions, targets = _outputs(method, clips)
     total = torch.zeros((), dtype=torch.float64)
     for one, other in (("a", "b"), ("b", "a")):
-        for p, z in zip(predictions[one], projections[other].detach(), strict=True):
+        for p, z in zip(predictions[one], targets[other], strict=True):
             total = total - (p @ z) / (p @ p).sqrt() / (z @ z).sqrt() / 2 / len(predictions[one])
     return total
 
 
-def _gradients(method: nn.Module, loss: Tensor) -> dict[str, Tensor]:
-    method.zero_grad()
-    loss.backward()
-    return {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
-
-
 def test_loss_and_every_gradient_equal_the_equation() -> None:
-    method, views = _method(), _views()
-    loss, expected = method.losses(views, {})["loss"], _by_equation(method, views)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
-    ours, by_equation = _gradients(method, loss), _gradients(method, expected)
-    assert set(ours) == {name for name, p in method.named_parameters() if p.requires_grad}
-    for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, by_equation[name], rtol=1e-8, atol=1e-12)
+    method, clips = _method(), views()
+    assert_equal_to(method, method.losses(clips, {})["loss"], _by_equation(method, clips))
 
 
 def test_loss_and_every_gradient_equal_lightly() -> None:
-    method, views = _method(), _views()
+    method, clips = _method(), views()
+    predictions, targets = _outputs(method, clips)
     criterion = NegativeCosineSimilarity()
-    (p_a, z_a), (p_b, z_b) = method.online(views["a"]), method.online(views["b"])
-    theirs = 0.5 * (criterion(p_a, z_b.detach()) + criterion(p_b, z_a.detach()))
-    ours = method.losses(views, {})["loss"]
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-10)
-    for one, other in zip(_gradients(method, ours).values(), _gradients(method, theirs).values(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+    theirs = 0.5 * (criterion(predictions["a"], targets["b"]) + criterion(predictions["b"], targets["a"]))
+    assert_equal_to(method, method.losses(clips, {})["loss"], theirs)
 
 
 def test_no_gradient_flows_through_a_target() -> None:
-    method = _method()
-    prediction = torch.randn(4, 8, dtype=torch.float64, requires_grad=True)
-    a = _views()["a"]
-    a.requires_grad_()
-    # With the prediction cut off, the projection is a target only.
-    method.online = lambda clip: (prediction[: len(clip)], method.projector(method.encoder(clip)))
-    method.losses({"a": a[:4], "b": a[:4] + 1}, {})["loss"].backward()
-    assert a.grad is None and prediction.grad is not None
+    assert_equal_pixel_gradients(_method(), _by_equation, views())
 
 
 def test_views_are_normalised_apart_and_encoded_once() -> None:
-    method, views = _method(), _views()
+    method, clips = _method(), views()
     calls = []
     method.encoder.register_forward_hook(lambda *_: calls.append(1))
-    method.losses(views, {})
+    method.losses(clips, {})
     assert len(calls) == 2
     assert method.projector[1].num_batches_tracked == 2
 
 
 def test_identical_views_and_an_identity_predictor_reach_the_floor() -> None:
-    method, views = _method(), _views()
+    method, clips = _method(), views()
     method.predictor = nn.Sequential(nn.Identity())
-    loss = method.losses({"a": views["a"], "b": views["a"]}, {})["loss"]
+    loss = method.losses({"a": clips["a"], "b": clips["a"]}, {})["loss"]
     assert loss.item() == pytest.approx(-1, abs=1e-10) == method.chance(5)
 
 
@@ -134,14 +88,11 @@ def test_the_last_projector_layer_has_a_frozen_bias() -> None:
 
 
 def test_features_for_the_monitor_are_projections() -> None:
-    method, views = _method(), _views()
-    features = method.losses(views, {})["features"]
-    torch.testing.assert_close(features, method.online(views["a"])[1])
+    method, clips = _method(), views()
+    features = method.losses(clips, {})["features"]
+    torch.testing.assert_close(features, method.online(clips["a"])[1])
 
 
 def test_a_single_clip_is_refused() -> None:
-    encoder = Flat()
-    assert SimSiam.refuses(encoder, ("a", "b"), 2) is None
-    refusal = SimSiam.refuses(encoder, ("a", "b"), 1)
-    assert refusal == "SimSiam's batch normalisation needs at least 2 clips in a forward pass, and gets 1"
-    assert SimSiam.refuses(encoder, ("clip",), 8) == "SimSiam needs the views a, b; this views file gives clip"
+    says = "SimSiam's batch normalisation needs at least 2 clips in a forward pass, and gets 1"
+    assert_one_clip_is_refused(SimSiam, says)

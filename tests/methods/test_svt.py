@@ -7,12 +7,25 @@ from typing import Any
 
 import pytest
 import torch
+from lightly.loss import DINOLoss
 from torch import Tensor
 from torch.nn import functional as F
 
 from methods import svt
 from methods.svt import SVT
-from tests.methods.equations import Flat, assert_equal_to, assert_same_state, batches, fit, fit_by_hand, views
+from tests.losses import equations
+from tests.methods.equations import (
+    Flat,
+    assert_equal_pixel_gradients,
+    assert_equal_to,
+    assert_same_state,
+    batches,
+    fit,
+    fit_by_hand,
+    places_of_the_target,
+    trail,
+    views,
+)
 from vssl.backbones.vit import VisionTransformer
 from vssl.cli.main import main
 from vssl.config.folders import read_yaml
@@ -45,17 +58,13 @@ def _head(x: Tensor, head: torch.nn.Module) -> Tensor:
     return torch.stack([torch.stack(row) for row in rows]) * head.lengths[:, 0]
 
 
+def _targets(method: SVT, clips: dict[str, Tensor]) -> list[Tensor]:
+    return [_head(method.target_encoder.by_hand(clips[name]), method.target_head).detach() for name in ("a", "b")]
+
+
 def _by_equation(method: SVT, clips: dict[str, Tensor]) -> Tensor:
-    """arXiv:2104.14294, Alg. 1 and Eq. 3, pair by pair."""
-    student = {name: _head(method.encoder.by_hand(clip), method.head) for name, clip in clips.items()}
-    terms = []
-    for name in ("a", "b"):
-        target = _head(method.target_encoder.by_hand(clips[name]), method.target_head).detach()
-        aim = torch.softmax((target - method.centre) / 0.04, dim=1)
-        for other, logits in student.items():
-            if other != name:
-                terms += [-(p * torch.log_softmax(s / 0.1, dim=0)).sum() for p, s in zip(aim, logits, strict=True)]
-    return torch.stack(terms).mean()
+    student = [_head(method.encoder.by_hand(clip), method.head) for clip in clips.values()]
+    return equations.self_distillation(student, _targets(method, clips), method.centre, 0.1, 0.04)
 
 
 @pytest.mark.parametrize("unit_prototypes", [True, False])
@@ -82,36 +91,39 @@ def test_two_whole_and_eight_local_views_make_eighteen_pairs() -> None:
     assert seen == [18]
 
 
-def _released(method: SVT, steps: int, accumulate: int) -> Any:
-    """main_dino.py: the target after the step, by the step's index from 0; the centre by its outputs before."""
-    means: list[Tensor] = []
-    todo = iter(batches(steps * accumulate))
-
-    def look(step: int) -> None:
-        means.clear()
-        for _ in range(accumulate):
-            clips = next(todo)["views"]
-            outputs = [_head(method.target_encoder.by_hand(clips[name]), method.target_head) for name in ("a", "b")]
-            means.append(torch.cat(outputs).mean(dim=0).detach())
-
-    def move(step: int) -> None:
-        momentum = 1 - (1 - 0.6) * (1 + math.cos(math.pi * step / steps)) / 2
-        pairs = ((method.target_encoder, method.encoder), (method.target_head, method.head))
-        for target, source in pairs:
-            for kept, new in zip(target.parameters(), source.parameters(), strict=True):
-                kept.data = momentum * kept.data + (1 - momentum) * new.data
-        method.centre = 0.9 * method.centre + 0.1 * sum(means) / accumulate
-
-    return fit_by_hand(method, steps, accumulate, before=look, after=move)
+def test_gradient_flows_through_the_student_alone() -> None:
+    assert_equal_pixel_gradients(_method(), _by_equation, _clips())
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_training_equals_the_released_order_of_moves(accumulate: int) -> None:
+    """There the target moves after the step, by the step's index from 0; the centre by its outputs before."""
     method = _method()
-    ours = fit(copy.deepcopy(method), 4, accumulate)
-    theirs = _released(copy.deepcopy(method), 4, accumulate)
+    ours, theirs = fit(copy.deepcopy(method), 4, accumulate), copy.deepcopy(method)
+    means: list[Tensor] = []
+    todo = iter(batches(4 * accumulate))
+
+    def look(step: int) -> None:
+        means[:] = [torch.cat(_targets(theirs, next(todo)["views"])).mean(dim=0) for _ in range(accumulate)]
+
+    def move(step: int) -> None:
+        trail(theirs, ("encoder", "head"), step / 4)
+        theirs.centre = 0.9 * theirs.centre + 0.1 * sum(means) / accumulate
+
+    fit_by_hand(theirs, 4, accumulate, before=look, after=move)
     assert_same_state(ours, theirs, moved_from=method)
     assert not torch.equal(ours.centre, method.centre) and not ours.target_means
+
+
+def test_loss_and_centre_equal_lightly() -> None:
+    method, clips = _method(), _clips()
+    reference = DINOLoss(9).double()
+    reference.center.copy_(method.centre)
+    student = [_head(method.encoder.by_hand(clip), method.head) for clip in clips.values()]
+    theirs = reference(_targets(method, clips), student)
+    assert method.losses(clips, {})["loss"].item() == pytest.approx(theirs.item(), rel=1e-6)
+    method.after_step(Progress(1, 4))
+    torch.testing.assert_close(method.centre, reference.center.flatten(), rtol=1e-10, atol=1e-12)
 
 
 def test_the_centre_is_that_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,15 +137,8 @@ def test_the_centre_is_that_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_target_after_three_steps_is_that_of_the_table() -> None:
-    method = _method(ema_momentum=0.99)
-    torch.nn.init.zeros_(method.target_encoder.linear.weight)
-    seen = []
-    for step in (1, 2, 3):
-        torch.nn.init.constant_(method.encoder.linear.weight, step)
-        method.losses(_clips(), {})
-        method.after_step(Progress(step, 4))
-        seen.append(method.target_encoder.linear.weight[0, 0].item())
-    assert seen == pytest.approx([0.01, 0.02698571, 0.04185078], abs=5e-9)
+    places = places_of_the_target(_method(ema_momentum=0.99))
+    assert places == pytest.approx([0.01, 0.02698571, 0.04185078], abs=5e-9)
 
 
 def test_the_target_is_what_is_evaluated_and_it_takes_no_gradient() -> None:

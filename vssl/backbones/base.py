@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vssl.backbones.recompute import recompute
+
 RGB = tuple[float, float, float]
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
@@ -84,3 +86,8 @@ class Backbone(nn.Module):
         shape = [1] * pixels.ndim
         shape[channel_dim] = -1
         return (pixels - self.mean.view(shape)) / self.std.view(shape)
+
+    def run(self, part: nn.Module, x: Tensor) -> Tensor:
+        """`part(x)`, its activations kept or, in training and with `checkpoint`, computed again."""
+        result: Tensor = recompute(part, x) if self.checkpoint and self.training else part(x)
+        return result

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vssl.backbones.base import Backbone
-from vssl.backbones.recompute import recompute
 
 
 class MapBackbone(Backbone):
@@ -22,10 +21,27 @@ class MapBackbone(Backbone):
     def feature_map(self, clip: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define feature_map(clip)")
 
-    def run(self, part: nn.Module, x: Tensor) -> Tensor:
-        """`part(x)`, kept or recomputed as `checkpoint` says."""
-        result: Tensor = recompute(part, x) if self.checkpoint and self.training else part(x)
-        return result
+
+class ConvBackbone(MapBackbone):
+    """Base of convolutional networks, which give their `parts`."""
+
+    kind = "cnn"
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The stem, then every block, by path and in the order in which they run."""
+        raise NotImplementedError(f"{type(self).__name__} must define parts()")
+
+    def feature_map(self, clip: Tensor) -> Tensor:
+        self.grid(clip.shape)
+        stem, *blocks = self.parts().values()
+        x: Tensor = stem(self.normalise(clip, channel_dim=1))
+        for block in blocks:
+            x = self.run(block, x)
+        return x
+
+    def layers(self) -> list[dict[str, nn.Parameter]]:
+        """The stem, then a group for each block."""
+        return [{f"{path}.{n}": p for n, p in part.named_parameters()} for path, part in self.parts().items()]
 
 
 def extents(clip_shape: Sequence[int]) -> tuple[int, int, int]:

@@ -20,11 +20,16 @@ def _passes(module: nn.Module) -> tuple[AbstractContextManager[None], AbstractCo
 
 @contextmanager
 def _without_statistics(module: nn.Module) -> Iterator[None]:
-    """Running statistics are read and written as before, the new values weighing nothing: the same tensors are kept."""
+    """Running statistics are read and written as before, the new values weighing nothing: the same tensors are kept.
+
+    A copy does the counting, since `SyncBatchNorm` does not go without.
+    """
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     held = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
     try:
         yield
     finally:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RGB
-from vssl.backbones.maps import MapBackbone, extents, halved
-from vssl.nn.drop_path import DropPath
+from vssl.backbones.maps import ConvBackbone, extents, halved
+from vssl.nn.drop_path import DropPath, rising
 
 EXPANSION = 4
 
@@ -77,7 +77,7 @@ class Stage(nn.Module):
         self.res_blocks = nn.ModuleList(blocks)
 
 
-class ResNet3d(MapBackbone):
+class ResNet3d(ConvBackbone):
     """Four stages of bottlenecks; time is strided in the stem only.
 
     Args:
@@ -90,8 +90,6 @@ class ResNet3d(MapBackbone):
         drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
         checkpoint: recompute each block in the backward pass.
     """
-
-    kind = "cnn"
 
     def __init__(
         self,
@@ -113,8 +111,7 @@ class ResNet3d(MapBackbone):
             raise ValueError(f"kernel_frames is {kernel_frames} and stem_kernel {stem_kernel}; kernels must be odd")
         self.drop_path, self.checkpoint = drop_path, checkpoint
         self.stem_stride = stem_stride
-        total = sum(depths)
-        rates = iter([drop_path * i / max(total - 1, 1) for i in range(total)])
+        rates = iter(rising(drop_path, sum(depths)))
         parts: list[nn.Module] = [Stem(width, stem_kernel, stem_stride)]
         in_dim = width
         for stage, (depth, frames) in enumerate(zip(depths, kernel_frames, strict=True)):
@@ -127,37 +124,24 @@ class ResNet3d(MapBackbone):
         self.embed_dim = in_dim
         initialise(self, zero_init)
 
-    def feature_map(self, clip: Tensor) -> Tensor:
-        self.grid(clip.shape)
-        x = self.blocks[0](self.normalise(clip, channel_dim=1))
-        for block in residual_blocks(self.blocks).values():
-            x = self.run(block, x)
-        return x
+    def parts(self) -> dict[str, nn.Module]:
+        return stem_and_blocks(self.blocks)
 
     def grid(self, clip_shape: Sequence[int]) -> tuple[int, int, int]:
         t, h, w = (-(-extent // step) for extent, step in zip(extents(clip_shape), self.stem_stride, strict=True))
         shrinking = len(self.blocks) - 1  # the pool, and all stages but the first
         return t, halved(h, shrinking), halved(w, shrinking)
 
-    def layers(self) -> list[dict[str, nn.Parameter]]:
-        """The stem, then a group for each block."""
-        return bottleneck_layers(self.blocks)
 
-
-def bottleneck_layers(parts: nn.ModuleList) -> list[dict[str, nn.Parameter]]:
-    """The stem, then a group for each block, by the names that they have where `parts` is called `blocks`."""
-    named = {"blocks.0": parts[0], **residual_blocks(parts)}
-    return [{f"{path}.{name}": p for name, p in part.named_parameters()} for path, part in named.items()]
-
-
-def residual_blocks(parts: nn.ModuleList) -> dict[str, nn.Module]:
-    """The blocks of all stages after the stem, by path, in the order in which they run."""
-    return {
+def stem_and_blocks(blocks: nn.ModuleList) -> dict[str, nn.Module]:
+    """The stem, then every residual block, by the names that they have where the list is called `blocks`."""
+    stem, *stages = blocks
+    inner = {
         f"blocks.{i}.res_blocks.{j}": block
-        for i, stage in enumerate(parts)
-        if i > 0
+        for i, stage in enumerate(stages, start=1)
         for j, block in enumerate(cast(nn.ModuleList, stage.res_blocks))
     }
+    return {"blocks.0": stem, **inner}
 
 
 def initialise(net: nn.Module, zero_init: bool) -> None:

@@ -13,48 +13,56 @@ from vssl import _torchvision  # noqa: F401  (before torchvision, which pytorchv
 from torch import Tensor, nn
 
 from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RGB
-from vssl.backbones.maps import MapBackbone, extents, halved
-from vssl.backbones.resnet3d import bottleneck_layers, initialise, residual_blocks
+from vssl.backbones.maps import ConvBackbone, extents, halved
+from vssl.backbones.resnet3d import initialise, stem_and_blocks
 from vssl.config.errors import UserError
+from vssl.nn.drop_path import DropPath, rising
 
 
-class SlowR50(MapBackbone):
+class Sum(nn.Module):
+    """shortcut + branch, the branch left out at random."""
+
+    def __init__(self, drop_path: float) -> None:
+        super().__init__()
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
+        return shortcut + self.drop_path(branch)
+
+
+class SlowR50(ConvBackbone):
     """ResNet-50 with temporal kernels in the last two stages; no stride in time.
 
     Args:
         zero_init: the last norm of each block starts at 0, as in SlowFast's contrastive models.
+        drop_path: rate of stochastic depth in the last block; it rises linearly from 0 in the first.
         checkpoint: recompute each block in the backward pass.
     """
 
-    kind = "cnn"
     embed_dim = 2048
 
     def __init__(
         self,
         zero_init: bool = True,
+        drop_path: float = 0.0,
         checkpoint: bool = False,
         mean: RGB = IMAGENET_MEAN,
         std: RGB = IMAGENET_STD,
     ) -> None:
         super().__init__(mean, std)
-        self.checkpoint = checkpoint
+        self.drop_path, self.checkpoint = drop_path, checkpoint
         self.blocks = _parts()
+        _, *blocks = self.parts().values()
+        for block, rate in zip(blocks, rising(drop_path, len(blocks)), strict=True):
+            block.branch_fusion = Sum(rate)
         initialise(self, zero_init)
 
-    def feature_map(self, clip: Tensor) -> Tensor:
-        self.grid(clip.shape)
-        x = self.blocks[0](self.normalise(clip, channel_dim=1))
-        for block in residual_blocks(self.blocks).values():
-            x = self.run(block, x)
-        return x
+    def parts(self) -> dict[str, nn.Module]:
+        return stem_and_blocks(self.blocks)
 
     def grid(self, clip_shape: Sequence[int]) -> tuple[int, int, int]:
         frames, height, width = extents(clip_shape)
         return frames, halved(height, 5), halved(width, 5)
-
-    def layers(self) -> list[dict[str, nn.Parameter]]:
-        """The stem, then a group for each block."""
-        return bottleneck_layers(self.blocks)
 
 
 def _parts() -> nn.ModuleList:

@@ -4,36 +4,17 @@ Source: Bertasius, Wang and Torresani 2021, arXiv:2102.05095; facebookresearch/T
 "divided_space_time". Names of parameters are the official ones; only `patch_embed` is a Linear, as in the tubelet ViT.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RGB, Backbone
-from vssl.backbones.recompute import recompute
-from vssl.nn.attention import Mlp
-from vssl.nn.drop_path import DropPath
+from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RGB
+from vssl.backbones.patch_transformer import PatchTransformer, check_sizes
+from vssl.nn.attention import Attention, Mlp
+from vssl.nn.drop_path import DropPath, rising
 from vssl.nn.patches import patchify
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with biases on q, k and v alike, as in the image ViT that TimeSformer starts from."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        if dim % heads:
-            raise ValueError(f"width {dim} cannot be divided among {heads} heads; heads must divide the width")
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
-        batch, tokens, dim = x.shape
-        qkv = self.qkv(x).view(batch, tokens, 3, self.heads, dim // self.heads)
-        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class DividedBlock(nn.Module):
@@ -68,7 +49,7 @@ class DividedBlock(nn.Module):
         return torch.cat([cls.unsqueeze(1).expand(-1, t, -1, -1), patches], dim=2)
 
 
-class TimeSformer(Backbone):
+class TimeSformer(PatchTransformer):
     """Tokens are patches of single frames; one class token a clip.
 
     Args:
@@ -81,8 +62,6 @@ class TimeSformer(Backbone):
         norm_eps: epsilon of every LayerNorm.
         checkpoint: recompute each block in the backward pass.
     """
-
-    kind = "vit"
 
     def __init__(
         self,
@@ -101,11 +80,8 @@ class TimeSformer(Backbone):
         std: RGB = IMAGENET_STD,
     ) -> None:
         super().__init__(mean, std)
-        if patch_size < 1 or size < patch_size or size % patch_size:
-            raise ValueError(f"clip.size is {size} and patch_size {patch_size}; patch_size must divide clip.size")
-        if depth < 1:
-            raise ValueError(f"depth is {depth}; it must be at least 1")
         self.patch = (1, patch_size, patch_size)
+        check_sizes(frames, size, self.patch, depth)
         self.frames, self.size, self.pool = frames, size, pool
         self.embed_dim, self.drop_path, self.checkpoint = embed_dim, drop_path, checkpoint
         self.patch_embed = nn.Linear(len(mean) * patch_size**2, embed_dim)
@@ -113,8 +89,9 @@ class TimeSformer(Backbone):
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.empty(1, 1 + side**2, embed_dim))
         self.time_embed = nn.Parameter(torch.zeros(1, frames, embed_dim))
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
-        self.blocks = nn.ModuleList(DividedBlock(embed_dim, heads, mlp_ratio, rate, norm_eps) for rate in rates)
+        self.blocks = nn.ModuleList(
+            DividedBlock(embed_dim, heads, mlp_ratio, rate, norm_eps) for rate in rising(drop_path, depth)
+        )
         self.norm = nn.LayerNorm(embed_dim, eps=norm_eps)
         self._initialise()
 
@@ -148,10 +125,7 @@ class TimeSformer(Backbone):
         patches = patches.view(len(clip), t, h * w, -1) + self._space(h, w) + self._time(t)
         # Time is added to patches only: the class token has none.
         cls = (self.cls_token + self.pos_embed[:, :1]).unsqueeze(1).expand(len(clip), t, 1, -1)
-        x = torch.cat([cls, patches], dim=2)
-        for block in self.blocks:
-            x = recompute(block, x) if self.checkpoint and self.training else block(x)
-        return self.norm(x)
+        return self.through_blocks(torch.cat([cls, patches], dim=2))
 
     def _space(self, h: int, w: int) -> Tensor:  # [1, h * w, D]
         table, side = self.pos_embed[:, 1:], self.size // self.patch[1]
@@ -165,23 +139,6 @@ class TimeSformer(Backbone):
         if t != self.frames:
             table = F.interpolate(table.transpose(1, 2), size=t, mode="nearest").transpose(1, 2)
         return table.transpose(0, 1)
-
-    def grid(self, clip_shape: Sequence[int]) -> tuple[int, int, int]:
-        *_, frames, height, width = clip_shape
-        side = self.patch[1]
-        if min(frames, height, width) < 1 or height % side or width % side:
-            raise ValueError(
-                f"a clip of {frames} frames of {height} x {width} pixels does not fit this backbone, whose patches are "
-                f"{side} x {side}"
-            )
-        return frames, height // side, width // side
-
-    def layers(self) -> list[dict[str, nn.Parameter]]:
-        """The embedding, then a group for each block; the final norm goes with the last block."""
-        blocks = [{f"blocks.{i}.{n}": p for n, p in block.named_parameters()} for i, block in enumerate(self.blocks)]
-        blocks[-1].update({f"norm.{n}": p for n, p in self.norm.named_parameters()})
-        taken = {name for block in blocks for name in block}
-        return [{n: p for n, p in self.named_parameters() if n not in taken}, *blocks]
 
     def no_decay(self) -> set[str]:
         return {"cls_token", "pos_embed", "time_embed"}

@@ -5,21 +5,21 @@ Deviation: with `pool="mean"` the final norm comes before the mean, also in a fi
 fine-tuning drops it and puts a new norm after the mean, which here belongs to the evaluation's head.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RGB, Backbone
-from vssl.backbones.recompute import recompute
+from vssl.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RGB
+from vssl.backbones.patch_transformer import PatchTransformer, check_sizes
 from vssl.nn.attention import Block, xavier_init_
+from vssl.nn.drop_path import rising
 from vssl.nn.patches import patchify
 from vssl.nn.positions import PositionKind, PositionTable
 
 
-class VisionTransformer(Backbone):
+class VisionTransformer(PatchTransformer):
     """Tokens are tubelets; kept ones are selected before anything is computed on them.
 
     Args:
@@ -34,8 +34,6 @@ class VisionTransformer(Backbone):
         norm_eps: epsilon of every LayerNorm.
         checkpoint: recompute each block in the backward pass.
     """
-
-    kind = "vit"
 
     def __init__(
         self,
@@ -56,18 +54,16 @@ class VisionTransformer(Backbone):
         std: RGB = IMAGENET_STD,
     ) -> None:
         super().__init__(mean, std)
-        _check("clip.size", size, "patch_size", patch_size)
-        _check("clip.frames", frames, "tubelet_size", tubelet_size)
-        if depth < 1:
-            raise ValueError(f"depth is {depth}; it must be at least 1")
-        self.frames, self.size = frames, size
         self.patch = (tubelet_size, patch_size, patch_size)
+        check_sizes(frames, size, self.patch, depth)
+        self.frames, self.size = frames, size
         self.embed_dim, self.drop_path, self.checkpoint = embed_dim, drop_path, checkpoint
         self.patch_embed = nn.Linear(len(mean) * tubelet_size * patch_size**2, embed_dim)
         cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, embed_dim), std=0.02))
         self.cls_token = cls_token if pool == "cls" else None
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
-        self.blocks = nn.ModuleList(Block(embed_dim, heads, mlp_ratio, rate, norm_eps) for rate in rates)
+        self.blocks = nn.ModuleList(
+            Block(embed_dim, heads, mlp_ratio, rate, norm_eps) for rate in rising(drop_path, depth)
+        )
         self.norm = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.positions = PositionTable(positions, self.grid((frames, size, size)), embed_dim)
         # The patch embedding keeps torch's default, which for this Linear equals that of the official Conv3d.
@@ -90,32 +86,7 @@ class VisionTransformer(Backbone):
         x = x + (table if keep is None else F.embedding(keep, table))
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(len(x), 1, -1), x], dim=1)
-        for block in self.blocks:
-            x = recompute(block, x) if self.checkpoint and self.training else block(x)
-        return self.norm(x)
-
-    def grid(self, clip_shape: Sequence[int]) -> tuple[int, int, int]:
-        *_, frames, height, width = clip_shape
-        tubelet, side, _ = self.patch
-        if min(frames, height, width) < 1 or frames % tubelet or height % side or width % side:
-            raise ValueError(
-                f"a clip of {frames} frames of {height} x {width} pixels does not fit this backbone, whose tubelets "
-                f"are {tubelet} frames of {side} x {side}"
-            )
-        return frames // tubelet, height // side, width // side
-
-    def layers(self) -> list[dict[str, nn.Parameter]]:
-        """The embedding, then a group for each block; the final norm goes with the last block."""
-        first = ("patch_embed.", "cls_token", "positions.")
-        embedding = {n: p for n, p in self.named_parameters() if n.startswith(first)}
-        blocks = [{f"blocks.{i}.{n}": p for n, p in block.named_parameters()} for i, block in enumerate(self.blocks)]
-        blocks[-1].update({f"norm.{n}": p for n, p in self.norm.named_parameters()})
-        return [embedding, *blocks]
+        return self.through_blocks(x)
 
     def no_decay(self) -> set[str]:
         return {n for n, _ in self.named_parameters() if n.startswith(("cls_token", "positions."))}
-
-
-def _check(extent_name: str, extent: int, step_name: str, step: int) -> None:
-    if step < 1 or extent < step or extent % step:
-        raise ValueError(f"{extent_name} is {extent} and {step_name} {step}; {step_name} must divide {extent_name}")

@@ -9,6 +9,7 @@ from vssl.cli.checkpoint_import import told_by
 from vssl.cli.command import Command
 from vssl.cli.configure import DRY_RUN, bound_configuration, dry_run
 from vssl.config.errors import UserError
+from vssl.records.folders import BACKBONE
 
 CHECKPOINT = "checkpoint="
 
@@ -46,7 +47,8 @@ def _run_of(encoder: str) -> str:
     """The run to which a file `checkpoints/backbone.safetensors` belongs; every other encoder as it is given."""
     path = Path(encoder)
     run = path.parent.parent
-    return str(run) if path.is_file() and (run / "config.yaml").is_file() else encoder
+    belongs = path.is_file() and path == run / BACKBONE and (run / "config.yaml").is_file()
+    return str(run) if belongs else encoder
 
 
 def _take_checkpoint(arguments: Arguments) -> tuple[Arguments, Literal["final", "last"]]:

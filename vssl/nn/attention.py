@@ -1,4 +1,4 @@
-"""The pre-norm transformer block of VideoMAE's encoder and decoder."""
+"""Self-attention, and the pre-norm transformer block of VideoMAE's encoder and decoder."""
 
 import torch
 from torch import Tensor, nn
@@ -7,29 +7,47 @@ from torch.nn import functional as F
 from vssl.nn.drop_path import DropPath
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention over all tokens, with biases on q and v and none on k.
+class Attention(nn.Module):
+    """Multi-head self-attention over all tokens.
+
+    Args:
+        qkv_bias: biases on q, k and v alike, as in the image ViT.
+    """
+
+    def __init__(self, dim: int, heads: int, qkv_bias: bool = True) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"width {dim} cannot be divided among {heads} heads; heads must divide the width")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+
+    def project(self, x: Tensor) -> Tensor:
+        """[B, N, D] -> queries, keys and values side by side, [B, N, 3D]."""
+        return self.qkv(x)
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
+        batch, tokens, dim = x.shape
+        qkv = self.project(x).view(batch, tokens, 3, self.heads, dim // self.heads)
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))  # each [B, heads, N, D / heads]
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class SelfAttention(Attention):
+    """With biases on q and v and none on k.
 
     A bias on k adds the same number to all scores of a query, which the softmax removes: VideoMAE (after BEiT) leaves
     it out. The names and shapes of the weights are those of the official checkpoints.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        if dim % heads:
-            raise ValueError(f"width {dim} cannot be divided among {heads} heads; heads must divide the width")
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        super().__init__(dim, heads, qkv_bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dim))
         self.v_bias = nn.Parameter(torch.zeros(dim))
-        self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
+    def project(self, x: Tensor) -> Tensor:
         bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
-        batch, tokens, dim = x.shape
-        qkv = F.linear(x, self.qkv.weight, bias).view(batch, tokens, 3, self.heads, dim // self.heads)
-        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))  # each [B, heads, N, D / heads]
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return F.linear(x, self.qkv.weight, bias)
 
 
 class Mlp(nn.Module):

@@ -23,3 +23,8 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3f}"
+
+
+def rising(highest: float, blocks: int) -> list[float]:
+    """A rate for each block, from 0 in the first in equal steps to the highest in the last."""
+    return [highest * i / max(blocks - 1, 1) for i in range(blocks)]

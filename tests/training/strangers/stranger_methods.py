@@ -9,10 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from methods.moco_v3 import MoCoV3
+from methods.simclr import SimCLR
 from methods.simsiam import SimSiam
 from vssl.backbones.base import Backbone
 from vssl.method import Batch, PairMethod, Progress
 from vssl.nn.heads import mlp
+from vssl.nn.momentum import frozen_copy
 
 
 class Momentum(PairMethod):
@@ -59,3 +62,20 @@ class Faulty(SimSiam):
         if self.fault == "raised":
             raise RuntimeError("the moon is in the way")
         return {**terms, "loss": terms["loss"] + float("inf")}
+
+
+class PlainMoCo(MoCoV3):
+    """Without BatchNorm, which on CPUs knows one rank alone: what is left that ranks share is the loss."""
+
+    def __init__(self, encoder: Backbone) -> None:
+        super().__init__(encoder, dim=16, hidden_dim=16)
+        self.projector, self.predictor = nn.Linear(encoder.embed_dim, 16), nn.Linear(16, 16)
+        self.target_projector = frozen_copy(self.projector)
+
+
+class PlainSimCLR(SimCLR):
+    """Likewise."""
+
+    def __init__(self, encoder: Backbone) -> None:
+        super().__init__(encoder, dim=16)
+        self.projector = nn.Linear(encoder.embed_dim, 16)
