@@ -48,11 +48,13 @@ def test_one_method_on_several_backbones_compares_these(runs: Runs) -> None:
         runs.baseline("random", {KNN: 0.6}, on=backbone, **node)
     runs.baseline("mean_frame", {KNN: 0.3})
     table = comparison(runs.folder)
-    rows = ["simclr, swin_nano", "simclr, vit_nano", "random, swin_nano", "random, vit_nano", "mean_frame"]
+    rows = ["simclr on swin_nano", "simclr on vit_nano", "random on swin_nano", "random on vit_nano", "mean_frame"]
     assert sorted(titles(table)) == sorted(rows) and titles(table)[:2] == rows[:2]
     assert table.marks == [] and "backbones compared" in table.title
-    assert best(table) == {"simclr, swin_nano"}
-    assert row(table, "simclr, vit_nano").cells[table.columns[0].key].not_above_random  # by the one on its own backbone
+    assert best(table) == {"simclr on swin_nano"}
+    assert (
+        row(table, "simclr on vit_nano").cells[table.columns[0].key].not_above_random
+    )  # by the one on its own backbone
     runs.run("byol", {KNN: 0.4})  # now methods are compared, and another backbone is another condition
     assert any("backbone" in text for _, text in comparison(runs.folder).marks)
 

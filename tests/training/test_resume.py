@@ -25,7 +25,7 @@ MOMENTS = ("batch", "stepped", "row", "saving", "saved")
 def deaths(accumulate: int, seed: int) -> list[tuple[str, int]]:
     """Five moments of a run that writes a checkpoint every step; counts are from the start of each process.
 
-    Before the last step of an epoch is saved, at that epoch's end, at the end of the next one, in the middle of a window
+    Before the last step of an epoch is saved, at that end, at the end of the next epoch, in the middle of a window
     where there is one, and one anywhere.
     """
     numbers = random.Random(seed)

@@ -18,7 +18,7 @@ def name_rows(rows: Sequence[Row], with_backbone: bool = False) -> None:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         on_backbone = with_backbone and row.kind in ("run", "random")
-        name = f"{_plain_name(row)}, {row.first.backbone}" if on_backbone else _plain_name(row)
+        name = f"{_plain_name(row)} on {row.first.backbone}" if on_backbone else _plain_name(row)
         groups.setdefault(name, []).append(row)
     for name, alike in groups.items():
         suffixes = _suffixes(alike) if len(alike) > 1 else [""]
