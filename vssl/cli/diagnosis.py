@@ -19,11 +19,11 @@ MARKS: dict[Verdict, str] = {"ok": "ok", "missing": "MISSING", "optional": "-", 
 # Distribution names; `_MODULES` has the import names that differ by more than a hyphen.
 NEEDED = (
     "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "PyYAML", "av", "numpy", "scipy", "pandas",
-    "pyarrow", "safetensors", "rich", "matplotlib",
+    "pyarrow", "safetensors", "rich", "matplotlib", "pillow",
 )  # fmt: skip
 DECODERS = ("torchcodec", "decord")
 OPTIONAL = ("tensorboard",)
-_MODULES = {"hydra-core": "hydra", "PyYAML": "yaml"}
+_MODULES = {"hydra-core": "hydra", "PyYAML": "yaml", "pillow": "PIL"}
 LOW_DISK_GB = 2.0
 
 

@@ -9,7 +9,6 @@ from vssl.cli.checkpoint_import import told_by
 from vssl.cli.command import Command
 from vssl.cli.configure import DRY_RUN, bound_configuration, dry_run
 from vssl.config.errors import UserError
-from vssl.records.folders import BACKBONE
 
 CHECKPOINT = "checkpoint="
 
@@ -45,6 +44,8 @@ def _encoder(arguments: Arguments) -> str:
 
 def _run_of(encoder: str) -> str:
     """The run to which a file `checkpoints/backbone.safetensors` belongs; every other encoder as it is given."""
+    from vssl.records.folders import BACKBONE
+
     path = Path(encoder)
     run = path.parent.parent
     belongs = path.is_file() and path == run / BACKBONE and (run / "config.yaml").is_file()
