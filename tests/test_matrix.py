@@ -40,17 +40,18 @@ QUICK = [*NANO, "mean_frame"]
 # The smallest of the families that have no nano size.
 FULL_SIZE = ["mc3_18", "slow_r50"]
 MASKED = {"videomae", "videomae_v2"}  # these encode some tokens without the others
-NARROW = ["method.hidden_dim=512"]
-# The gradients of a fresh network are hundreds long where BatchNorm tells clips apart that look alike.
-GENTLE = ["train.clip_grad_norm=1", "optim.reference_batch=null"]
-SIMSIAM = ["method.dim=64", "method.bottleneck=32", *GENTLE, "optim.base_lr=1e-3"]
+# A fresh network's gradients are hundreds long where BatchNorm tells clips apart that look alike.
+SHORT_STEPS = ["train.clip_grad_norm=1", "optim.reference_batch=null"]
+SIMSIAM = ["method.dim=64", "method.bottleneck=32", *SHORT_STEPS, "optim.base_lr=1e-4"]
+MOCO = ["method.hidden_dim=1024", "optim.reference_batch=512"]
 SETTINGS = {
-    "byol": NARROW,
-    "cvrl": [*NARROW, *GENTLE, "optim.base_lr=3e-3"],
-    "lstcl": NARROW,
-    "lstcl_byol": NARROW,
+    "byol": ["method.hidden_dim=512"],
+    "cvrl": [*SHORT_STEPS, "optim.base_lr=5e-4"],
+    "lstcl": MOCO,
+    "lstcl_byol": ["method.hidden_dim=512"],
     "lstcl_simsiam": SIMSIAM,
-    "moco_v3": NARROW,
+    "moco_v3": MOCO,
+    "simclr": ["optim.reference_batch=2048"],
     "simsiam": SIMSIAM,
     "supervised": ["optim.reference_batch=32"],
     "svt": ["method.prototypes=512", "method.hidden_dim=64", "views.local.count=2"],
