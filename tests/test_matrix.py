@@ -7,7 +7,8 @@ changes unseen. After a change that is meant, and for a new method or nano backb
 
 A training amplifies the last bits, in which processors differ. Sizes and rates here are such that it does so by
 little: batches of 8, since with 4 clips that look alike BatchNorm made the fifth loss of some pairs noise, and steps
-after which the loss is another by about a hundredth.
+that move the loss by a thousandth to a hundredth, since a ReLU that opens or closes on a last bit changes a gradient
+by as much as a hundredth.
 """
 
 import hashlib
@@ -15,7 +16,6 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ SIMSIAM = ["method.dim=64", "method.bottleneck=32", *SHORT_STEPS, "optim.base_lr
 MOCO = ["method.hidden_dim=1024", "optim.reference_batch=512"]
 SETTINGS = {
     "byol": ["method.hidden_dim=512"],
-    "cvrl": [*SHORT_STEPS, "optim.base_lr=5e-4"],
+    "cvrl": [*SHORT_STEPS, "optim.base_lr=3e-4"],
     "lstcl": MOCO,
     "lstcl_byol": ["method.hidden_dim=512"],
     "lstcl_simsiam": SIMSIAM,
@@ -63,6 +63,7 @@ GOLDEN = Path(__file__).parent / "golden" / "curves.json"
 STEPS = 5
 RTOL = 1e-4
 ATOL = 1e-5  # for a negative cosine, which begins near 0 and ends at -1; all other losses are above 0.1
+WRITE = "run .venv/bin/python -m tests.test_matrix"
 
 
 def _words(method: str, backbone: str, steps: int = STEPS, batch_size: int = 8) -> list[str]:
@@ -128,16 +129,20 @@ def _train(words: list[str], steps: int = STEPS) -> tuple[list[float], VideoData
     return losses.values, run.datamodule
 
 
-def _pairs() -> Iterator[tuple[str, str, str]]:
-    """Method, backbone and the name of their curve, for every pair that trains in a few seconds."""
-    for method in METHODS:
-        for backbone in QUICK:
-            if not _is_refused(method, backbone):
-                yield method, backbone, f"{method}-{backbone}"
+# Every pair that trains in a few seconds, and the name of its curve.
+PAIRS = [
+    (method, backbone, f"{method}-{backbone}")
+    for method in METHODS
+    for backbone in QUICK
+    if not _is_refused(method, backbone)
+]
 
 
 def _made_with() -> dict[str, str]:
-    """What may change curves though nobody changed vssl. Builds of torch for other devices compute alike on CPUs."""
+    """What may change curves though nobody changed vssl. Builds of torch for other devices compute alike on CPUs.
+
+    Without SSSE3, which processors have had since 2006, x264 and swscale of the same versions give other pixels.
+    """
     codec = ".".join(map(str, av.library_versions["libavcodec"]))
     torch_version = torch.__version__.partition("+")[0]
     return {"torch": torch_version, "av": av.__version__, "libavcodec": codec, "machine": platform.machine()}
@@ -158,6 +163,7 @@ def _stored() -> dict[str, Any]:
 
 def _compare(name: str, losses: list[float], datamodule: VideoDataModule) -> None:
     stored = _stored()
+    assert name in stored["losses"], f"{name} has no curve: {WRITE}"
     made_with = stored["made_with"]
     if other := [f"{part} {version}, here {_made_with()[part]}" for part, version in made_with.items()
                  if version != _made_with()[part]]:  # fmt: skip
@@ -165,7 +171,7 @@ def _compare(name: str, losses: list[float], datamodule: VideoDataModule) -> Non
     assert losses == pytest.approx(stored["losses"][name], rel=RTOL, abs=ATOL), (
         f"the loss of {name} has changed from {_shown(stored['losses'][name])} to {_shown(losses)}; the pixels of its "
         f"videos are {'as they were' if _pixels(datamodule) == stored['pixels'] else 'others, too'}. "
-        "If this is meant: .venv/bin/python -m tests.test_matrix, and before and after into CHANGELOG.md"
+        f"If this is meant: {WRITE}, and before and after into CHANGELOG.md"
     )
 
 
@@ -214,7 +220,7 @@ def test_a_refusal_comes_before_data_is_touched(call: Any, cache: Path) -> None:
 
 
 def test_every_pair_has_its_curve_and_every_curve_its_pair() -> None:
-    assert set(_stored()["losses"]) == {name for _, _, name in _pairs()}, "run .venv/bin/python -m tests.test_matrix"
+    assert set(_stored()["losses"]) == {name for _, _, name in PAIRS}, WRITE
 
 
 def test_curves_are_of_the_pinned_libraries() -> None:
@@ -222,12 +228,10 @@ def test_curves_are_of_the_pinned_libraries() -> None:
     lines = (Path(__file__).parents[1] / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = dict(line.split("==") for line in lines if "==" in line)
     stored = _stored()["made_with"]
-    assert {name: stored[name] for name in ("torch", "av")} == {name: pinned[name] for name in ("torch", "av")}, (
-        "run .venv/bin/python -m tests.test_matrix"
-    )
+    assert {name: stored[name] for name in ("torch", "av")} == {name: pinned[name] for name in ("torch", "av")}, WRITE
 
 
-@pytest.mark.parametrize(("method", "backbone", "name"), _pairs())
+@pytest.mark.parametrize(("method", "backbone", "name"), PAIRS)
 def test_a_curve_moves(method: str, backbone: str, name: str) -> None:
     """By more than is forgiven, from each step to the next and from the first to the last."""
     losses = _stored()["losses"][name]
@@ -237,12 +241,11 @@ def test_a_curve_moves(method: str, backbone: str, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "backbone", "name"), _pairs())
+@pytest.mark.parametrize(("method", "backbone", "name"), PAIRS)
 def test_a_curve_tells_training_from_none(method: str, backbone: str, name: str, cached: None) -> None:
-    """Clips change from step to step, too: the last loss is another one without training."""
+    """Clips change from step to step as well. Without training, a loss is another by three times what is forgiven."""
     losses, _ = _train([*_words(method, backbone), "optim.base_lr=1e-12"])
-    last = _stored()["losses"][name][-1]
-    assert losses[-1] != pytest.approx(last, rel=RTOL, abs=ATOL)
+    assert losses != pytest.approx(_stored()["losses"][name], rel=3 * RTOL, abs=3 * ATOL)
 
 
 def write() -> None:
@@ -254,13 +257,13 @@ def write() -> None:
     losses: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as cache:
         os.environ["VSSL_CACHE"] = cache
-        for method, backbone, name in _pairs():
+        for method, backbone, name in PAIRS:
             old, (new, datamodule) = stored["losses"].get(name), _train(_words(method, backbone))
             same = old is not None and new == pytest.approx(old, rel=RTOL / 10, abs=ATOL / 10)
             losses[name] = old if same else new
             print(f"{name}: {'as it was' if same else f'{_shown(old) if old else None} -> {_shown(new)}'}", flush=True)
         pixels = _pixels(datamodule)
-    for name in stored["losses"].keys() - losses.keys():
+    for name in sorted(stored["losses"].keys() - losses.keys()):
         print(f"{name}: there is no such pair any more")
     curves = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in losses.items())
     head = f'"made_with": {json.dumps(_made_with())},\n "pixels": {json.dumps(pixels)}'
