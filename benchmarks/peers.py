@@ -88,13 +88,13 @@ READERS: dict[str, Callable[[], Opener]] = {
 }
 
 
-def torchvision_v2(size: int) -> Callable[[Tensor], Tensor]:
+def torchvision_v2(size: int, crop: bool) -> Callable[[Tensor], Tensor]:
     """uint8 [B, T, C, H, W] -> float [B, T, C, S, S]; one draw a clip, clip by clip, as a worker would."""
     v2 = import_module("torchvision.transforms.v2")
     taps = max(3, size // 10 | 1)
     transform = v2.Compose(
         [
-            v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
+            *([v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True)] if crop else []),
             v2.RandomHorizontalFlip(0.5),
             v2.ToDtype(torch.float32, scale=True),
             v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
@@ -105,12 +105,12 @@ def torchvision_v2(size: int) -> Callable[[Tensor], Tensor]:
     return lambda clips: torch.stack([transform(clip) for clip in clips])
 
 
-def kornia(size: int) -> Callable[[Tensor], Tensor]:
+def kornia(size: int, crop: bool) -> Callable[[Tensor], Tensor]:
     """uint8 [B, T, C, H, W] -> float [B, T, C, S, S]; one draw a clip, the batch at once."""
     library = import_module("kornia.augmentation")
     taps = max(3, size // 10 | 1)
     transform = library.VideoSequential(
-        library.RandomResizedCrop((size, size), scale=(0.2, 1.0)),
+        *([library.RandomResizedCrop((size, size), scale=(0.2, 1.0))] if crop else []),
         library.RandomHorizontalFlip(p=0.5),
         library.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
         library.RandomGrayscale(p=0.2),
@@ -121,7 +121,22 @@ def kornia(size: int) -> Callable[[Tensor], Tensor]:
     return lambda clips: transform(clips.float().div_(255))
 
 
-AUGMENTERS: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
+class Augmenter(Protocol):
+    def __call__(self, size: int, crop: bool) -> Callable[[Tensor], Tensor]:
+        """With `crop`, from frames of any size; else from clips that are S x S already."""
+
+
+AUGMENTERS: dict[str, Augmenter] = {
     "torchvision v2, clip by clip": torchvision_v2,
     "kornia VideoSequential": kornia,
 }
+
+
+def loaded(makers: dict[str, Callable[[], Any]], missing: dict[str, str]) -> dict[str, Any]:
+    found = {}
+    for name, make in makers.items():
+        try:
+            found[name] = make()
+        except (ImportError, OSError, RuntimeError) as error:
+            missing[name] = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return found
