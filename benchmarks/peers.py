@@ -45,7 +45,7 @@ def opencv() -> Opener:
     library.setNumThreads(1)
 
     def opened(path: str) -> Read:
-        capture = library.VideoCapture(path)
+        capture = library.VideoCapture(path, library.CAP_FFMPEG, [library.CAP_PROP_N_THREADS, 1])
 
         def read(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
             capture.set(library.CAP_PROP_POS_FRAMES, int(indices[0]))

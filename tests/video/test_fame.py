@@ -182,4 +182,5 @@ def test_the_gpu_gives_the_same_and_is_never_waited_for() -> None:
         found = apply(on_gpu, drawn)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert (found.cpu() != apply(clip, drawn)).float().mean() < 0.01
+    # A pixel on the border of a mask may fall on its other side there; last bits differ everywhere.
+    assert ((found.cpu() - apply(clip, drawn)).abs() > 1e-5).float().mean() < 0.01
