@@ -14,7 +14,8 @@ from tests.conftest import SHARED
 
 COPIES = 2000
 CODECS = {
-    "mp4": "libx264", "mkv": "libx264", "ts": "libx264", "avi": "mpeg4", "webm": "libvpx-vp9", "mov": "mjpeg", "gif": "gif",
+    "mp4": "libx264", "mkv": "libx264", "ts": "libx264", "avi": "mpeg4", "webm": "libvpx-vp9", "mov": "mjpeg",
+    "gif": "gif",
 }  # fmt: skip
 PIXELS = {"mjpeg": "yuvj420p", "gif": "rgb8"}
 
