@@ -3,9 +3,11 @@
 The numbers below are in the words of the sources: devices and clips on each, the rate before scaling, epochs.
 """
 
+import json
 import math
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -79,13 +81,42 @@ def test_the_index_is_the_headers() -> None:
     assert shown == wanted, "the table has to be:\n" + "\n".join(wanted)
 
 
+MANY = 4200  # more than the largest batch has clips
+
+
 @pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """More files than the largest batch has clips; nobody opens them."""
-    folder = tmp_path_factory.mktemp("videos")
-    for number in range(4200):
-        (folder / f"{number:04}.mp4").touch()
-    return folder
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """{data set: folder of its videos and lists}, in the form in which it is published; nobody opens a video."""
+    roots = {data: tmp_path_factory.mktemp(data) for data in ("kinetics400", "ssv2", "ucf101", "hmdb51")}
+    names = [f"{number:04}" for number in range(MANY)]
+    labels = roots["ssv2"] / "annotations"
+    clips = [{"id": name, "template": "Holding [something]"} for name in names]
+    write(roots["kinetics400"] / "annotations" / "train.txt", [f"{name}.mp4 0" for name in names])
+    write(roots["kinetics400"] / "annotations" / "val.txt", ["last.mp4 1"])
+    write(labels / "something-something-v2-labels.json", [json.dumps({"Holding something": "0"})])
+    write(labels / "something-something-v2-train.json", [json.dumps(clips)])
+    write(labels / "something-something-v2-validation.json", [json.dumps([{**clips[0], "id": "last"}])])
+    write(roots["ucf101"] / "annotations" / "classInd.txt", ["1 Wave"])
+    write(roots["ucf101"] / "annotations" / "trainlist01.txt", [f"Wave/v_Wave_g01_{name}.avi 1" for name in names])
+    write(roots["ucf101"] / "annotations" / "testlist01.txt", ["Wave/v_Wave_g02_last.avi"])
+    write(
+        roots["hmdb51"] / "annotations" / "wave_test_split1.txt", [*(f"{name}.avi 1" for name in names), "last.avi 2"]
+    )
+    for data, root in roots.items():
+        for name in (*names, "last"):
+            (root / (f"v_Wave_g0{1 + (name == 'last')}_{name}.avi" if data == "ucf101" else f"{name}.mp4")).touch()
+    return roots
+
+
+def write(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.fixture
+def videos(run: str, folders: Mapping[str, Path]) -> Path:
+    """The folder of the data set that a run names."""
+    return folders[compose([f"experiment={run}"]).choices["data"]]
 
 
 @cache
