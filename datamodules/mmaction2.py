@@ -4,7 +4,10 @@
     form=frames              folder frames label        wave/clip_01 250 3
     form=frames_with_offset  folder offset frames label wave/clip_01 100 50 3
 
-Source: mmaction2's VideoDataset and RawframeDataset. Lists with several labels a video are not read.
+`frames` is how many images of the folder are read, and `offset` how many are passed over before; a folder that holds
+fewer counts as missing, and what it holds more is left out. Lists with several labels a video are not read.
+
+Source: mmaction2's VideoDataset, RawframeDataset and RawFrameDecode (file number = start_index + offset + frame).
 """
 
 import os
@@ -14,7 +17,7 @@ from typing import Literal
 from vssl.config.errors import ConfigError, UserError, nearest
 from vssl.listed import Lists, OfficialVideos
 from vssl.video.classes import read_class_names
-from vssl.video.entries import Entry, class_file, numbered_lines, refuse_outside
+from vssl.video.entries import Entry, class_file, numbered_lines, refuse_doubles, refuse_outside
 from vssl.video.manifest import relative_path
 
 NUMBERS = {"videos": 1, "frames": 2, "frames_with_offset": 3}
@@ -50,7 +53,7 @@ class MMAction2(OfficialVideos):
         self.outside_root = outside_root
 
     def lists(self, folder: Path) -> Lists:
-        if (self.form == "videos") == (str(self.decoder) == "frames"):
+        if (self.form == "videos") == (self.decoder == "frames"):
             hint = "folders of frames are read by data.decoder=frames, and nothing else is"
             raise ConfigError(f"data.form={self.form} does not go with data.decoder={self.decoder}", hint)
         train_file = self._file(folder, str(self.train_list), "train_list")
@@ -58,6 +61,8 @@ class MMAction2(OfficialVideos):
         train = self._entries(train_file)
         test = [] if test_file is None else self._entries(test_file)
         classes = self._classes(train_file.parent) or _numbers(train, test)
+        if self.form == "frames":  # a folder is one video, whatever number of frames its rows give
+            refuse_doubles(entry._replace(id=entry.path) for entry in (*train, *test))
         for entries in (train, test):
             refuse_outside(entries, len(classes), f"there are {len(classes)} classes")
         tested = f"{test_file.name} is tested" if test_file else "nothing is tested"
@@ -82,7 +87,7 @@ class MMAction2(OfficialVideos):
             below = relative_path(path, where, base, self.outside_root)
             if counts and (min(counts) < 0 or counts[-1] == 0):
                 raise UserError(f"{where}: {' '.join(map(str, counts))} are no frames of a folder")
-            part = (counts[0], counts[1]) if len(counts) == 2 else None
+            part = (counts[0] if len(counts) == 2 else 0, counts[-1]) if counts else None
             name = f"{below}#{part[0]}+{part[1]}" if part else below
             entries.append(Entry(where, name, label, below, path=below, frames=part))
         return entries

@@ -40,11 +40,11 @@ class VideoList(ListedVideos):
 
     @cached_property
     def listing(self) -> Listing:
-        root = Path(str(self.root))
+        root, frames = Path(str(self.root)), self.decoder == "frames"
         if self.manifest is None:
-            return read_class_folders(root, self.class_names)
+            return read_class_folders(root, self.class_names, frames)
         manifest = _find(self.manifest, root)
-        return read_manifest(manifest, root, self.class_names, self.test_fold, self.outside_root)
+        return read_manifest(manifest, root, self.class_names, self.test_fold, self.outside_root, frames)
 
 
 def _find(manifest: str, root: Path) -> Path:

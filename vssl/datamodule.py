@@ -1,8 +1,9 @@
 """What a data set is: a list of samples. Loading, views, randomness and digests are the same for every data set."""
 
+import math
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
@@ -13,6 +14,7 @@ from vssl import _torchvision  # noqa: F401  (before Lightning, which imports to
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from vssl.config.errors import ConfigError, UserError, WorkError
@@ -20,11 +22,14 @@ from vssl.ranks import gather
 from vssl.records.folders import cache_dir
 from vssl.video.augment import apply, draw
 from vssl.video.clips import ClipDataset
-from vssl.video.decode import PyAVReader, Reader
+from vssl.video.decode import Reader
 from vssl.video.digests import TENSOR_BATCHES, ClipDigest, tensor_digests
 from vssl.video.errors import Limits
+from vssl.video.libraries import refuse_absent
 from vssl.video.lists import Samples, list_content_hash
+from vssl.video.mixture import Mixture
 from vssl.video.prepared import prepare
+from vssl.video.readers import reader_of
 from vssl.video.sampler import BatchSampler
 from vssl.video.unreadable import Bad, BadVideos, TrainingBatch, TrainingClips, Unreadable, collate_training
 from vssl.video.views import Views
@@ -44,7 +49,7 @@ class Loading:
     Args:
         batch_size: clips in an optimiser step, over all ranks and micro-batches.
         devices: ranks that share each batch.
-        label: with a label name, only samples that carry it are read (for methods that need labels).
+        label: with label names, only samples that carry one of them are read (for methods that need labels).
     """
 
     views: Views
@@ -54,7 +59,7 @@ class Loading:
     steps: int = 1
     workers: int = 0
     devices: int = 1
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
 
 
 class VideoDataModule(pl.LightningDataModule):
@@ -63,9 +68,11 @@ class VideoDataModule(pl.LightningDataModule):
     Args:
         root: folder that paths in lists are relative to.
         label: name(s) of the label that evaluation and supervised training read by default; the first one if None.
-        decoder: "pyav" decodes for every clip; "prepared" decodes the whole set once into a memory map in the cache.
+        decoder: "pyav" decodes for every clip, and so do "torchcodec" and "decord", which are optional libraries;
+            "frames" reads folders of images; "prepared" decodes the whole set once into a memory map in the cache.
         flip_safe: a horizontal flip keeps every label (False: no method flips).
         reverse_safe: playing backwards keeps every label.
+        frames_fps: with `decoder=frames`, images a second: frame i is shown at i / frames_fps seconds.
         prepared_gb: largest memory map that `decoder=prepared` may write, in 10^9 bytes.
         max_bad_fraction: share of the training videos that may be unreadable and are replaced by others; above it
             training stops. Evaluation stops at the first one.
@@ -76,9 +83,10 @@ class VideoDataModule(pl.LightningDataModule):
         self,
         root: str | None = None,
         label: str | list[str] | None = None,
-        decoder: Literal["pyav", "prepared"] = "pyav",
+        decoder: Literal["pyav", "torchcodec", "decord", "frames", "prepared"] = "pyav",
         flip_safe: bool = False,
         reverse_safe: bool = False,
+        frames_fps: float = 25.0,
         prepared_gb: float = 8.0,
         max_bad_fraction: float = 0.05,
         limits: Limits = LIMITS,
@@ -86,11 +94,15 @@ class VideoDataModule(pl.LightningDataModule):
         super().__init__()
         if not 0 <= max_bad_fraction < 1:
             raise ValueError(f"max_bad_fraction={max_bad_fraction} must lie in [0, 1)")
+        if not 0 < frames_fps < math.inf:
+            raise ValueError(f"frames_fps={frames_fps} is no number of images a second")
+        refuse_absent(decoder)  # before a list is read
         self.root = root
         self.label = label
         self.decoder = decoder
         self.flip_safe = flip_safe
         self.reverse_safe = reverse_safe
+        self.frames_fps = frames_fps
         self.prepared_gb = prepared_gb
         self.max_bad_fraction = max_bad_fraction
         self.limits = limits
@@ -115,6 +127,27 @@ class VideoDataModule(pl.LightningDataModule):
         """How train and test were divided; named in records and under tables."""
         return "official"
 
+    @property
+    def parts(self) -> Mapping[str, "VideoDataModule"]:
+        """The data sets that this one is made of, by name; none where it is a data set itself."""
+        return {}
+
+    def owner(self, label: str) -> "VideoDataModule":
+        """The data set whose label it is, of those that this one is made of."""
+        return self
+
+    def belonging(self, samples: Samples, label: str) -> Samples:
+        """Those of `samples` that are of the data set whose label it is: all of them, where there is one set."""
+        return samples
+
+    def flips(self, samples: Samples) -> NDArray[np.bool_]:
+        """(N,) whether a horizontal flip keeps every label of each sample."""
+        return np.full(len(samples), self.flip_safe)
+
+    def mixture(self, samples: Samples) -> Mixture | None:
+        """How often an epoch of training takes each of `samples`; None is once."""
+        return None
+
     def labels(self) -> tuple[str, ...]:
         """The label names that evaluation reads unless told otherwise."""
         chosen = self.label if self.label is not None else list(self.classes)[:1]
@@ -122,26 +155,30 @@ class VideoDataModule(pl.LightningDataModule):
 
     @cached_property
     def reader(self) -> Reader:
-        """What opens this set's files: PyAV, or the memory map that PyAV filled once."""
-        if self.decoder == "pyav":
-            return PyAVReader(self.limits)
+        """What opens this set's files, or the memory map that PyAV filled from them once."""
+        reader = reader_of(self.decoder, self.limits, self.frames_fps)
+        if self.decoder != "prepared":
+            return reader
         paths = np.concatenate([self.samples(split).path for split in SPLITS])
         limit = int(self.prepared_gb * 1e9)
-        return prepare(sorted(set(paths.tolist())), PyAVReader(self.limits), cache_dir() / "prepared", max_bytes=limit)
+        return prepare(sorted(set(paths.tolist())), reader, cache_dir() / "prepared", max_bytes=limit)
 
     def content_hash(self) -> str:
         """64 hex digits over sample ids and file sizes of all splits: what of the data enters a run's hashes."""
         return list_content_hash([self.samples(split) for split in SPLITS])
 
-    def pretraining(self, label: str | None = None) -> Samples:
-        """Training and unlabelled samples; with `label`, those of them that carry it."""
+    def pretraining(self, label: str | Sequence[str] | None = None) -> Samples:
+        """Training and unlabelled samples; with `label`, those of them that carry it, or one of several."""
         samples = Samples.concatenate([self.samples("train"), self.samples("unlabelled")])
         if label is None:
             return samples
-        if label not in samples.labels:
-            known = ", ".join(self.classes)
-            raise ConfigError(f"method.label={label}: this data set has no such label; it has {known}")
-        return samples.take(np.flatnonzero(samples.labels[label] >= 0))
+        carried = np.zeros(len(samples), dtype=np.bool_)
+        for name in [label] if isinstance(label, str) else label:
+            if name not in samples.labels:
+                known = ", ".join(self.classes)
+                raise ConfigError(f"method.label={name}: this data set has no such label; it has {known}")
+            carried |= samples.labels[name] >= 0
+        return samples.take(np.flatnonzero(carried))
 
     def attach(self, loading: Loading) -> None:
         """Take a run's way of loading; digests start anew."""
@@ -150,7 +187,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._tensors = [ClipDigest(view.settings_hash()) for _, view in loading.views.positions]
         self.padded = 0
         self.clamped = 0
-        for kept in ("_listed", "_dataset", "bad"):
+        for kept in ("_listed", "_mixture", "_flips", "_dataset", "bad"):
             self.__dict__.pop(kept, None)
 
     @property
@@ -163,6 +200,14 @@ class VideoDataModule(pl.LightningDataModule):
     def _listed(self) -> Samples:
         """What training reads, known before a video is opened or prepared."""
         return self.pretraining(self.loading.label)
+
+    @cached_property
+    def _mixture(self) -> Mixture | None:
+        return self.mixture(self._listed)
+
+    @cached_property
+    def _flips(self) -> NDArray[np.bool_]:
+        return self.flips(self._listed)
 
     @cached_property
     def bad(self) -> BadVideos:
@@ -180,7 +225,7 @@ class VideoDataModule(pl.LightningDataModule):
             return BatchSampler(
                 size=len(self._listed), batch_size=loading.batch_size, accumulate=loading.accumulate,
                 steps=loading.steps, seed=loading.seed, start=start, rank=rank, world_size=loading.devices,
-                repeats=loading.views.repeats,
+                repeats=loading.views.repeats, mixture=self._mixture,
             )  # fmt: skip
         except ValueError as error:
             raise UserError(str(error), "choose a smaller train.batch_size") from error
@@ -265,8 +310,9 @@ class VideoDataModule(pl.LightningDataModule):
 
     def _draw(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Augmentation parameters from the samples' keys, on the host, where the digests need them."""
+        flip_safe = self._flips[batch["id"].numpy()]
         drawn = {
-            name: draw(batch["key"], position, view.augment, self.flip_safe, view.frames, view.size)
+            name: draw(batch["key"], position, view.augment, flip_safe, view.frames, view.size)
             for position, (name, view) in enumerate(self.loading.views.positions)
         }
         return {**batch, "drawn": drawn}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vssl.config.errors import ConfigError, UserError
 from vssl.datamodule import SPLITS, Split, VideoDataModule
 from vssl.video.entries import Entry, refuse_doubles
+from vssl.video.images import image_names
 from vssl.video.lists import LABEL, Listing, Samples
 from vssl.video.locate import locate
 from vssl.video.splits import few
@@ -134,16 +135,14 @@ class OfficialVideos(ListedVideos):
         if not lists.train:
             raise UserError(f"the list of training videos in {self._annotations(root)} is empty")
         refuse_doubles(entries)
-        if part := next((entry for entry in entries if entry.frames), None):
-            hint = "give every video a folder of its own, and leave the offsets out"
-            raise ConfigError(f"{part.where}: no reader takes a part of a folder of frames", hint)
-        paths = locate(root, entries, folders=str(self.decoder) == "frames")
+        paths = _whole(entries, locate(root, entries, folders=self.decoder == "frames"))
         at = len(lists.train)
         train, test = _count(lists.train, paths[:at]), _count(lists.test, paths[at:])
         counted: dict[Split, Counted] = {"train": train, "test": test}
         for split, name in PARTS:
             self._refuse_too_few(counted[split], name, root)
-        samples = _samples([(entry, path) for entry, path in zip(entries, paths, strict=True) if path is not None])
+        found = [(entry, path) for entry, path in zip(entries, paths, strict=True) if path is not None]
+        samples = _samples(found, self.frames_fps)
         split_of = np.repeat(np.array(["train", "test"]), [train.found, test.found])
         rule = "; ".join([lists.rule, *_told(counted)])
         return Listing(samples, split_of, {LABEL: lists.classes}, rule), counted
@@ -162,6 +161,8 @@ class OfficialVideos(ListedVideos):
             return
         first = counted.missing[0]
         looked_for = " or ".join(first.names) or first.path
+        if first.frames and (root / first.path).is_dir():
+            looked_for += f" ({_images(str(root / first.path))} images, and {sum(first.frames)} are needed)"
         hint = "is data.root the folder of the videos?"
         if counted.found:
             enough = math.ceil(share * 1000) / 1000
@@ -177,7 +178,7 @@ def lists_of(data: VideoDataModule) -> dict[str, Any]:
     """What a record says of the lists that it rests on: for each split that there is, how many videos and their hash.
 
     Where a published list was read, also how many videos it names, how many of them are on disk, and the first that
-    are not.
+    are not. Of a mix, the same of each of its sets under `sets`.
     """
     samples = {split: data.samples(split) for split in SPLITS}
     told: dict[str, Any] = {
@@ -188,12 +189,15 @@ def lists_of(data: VideoDataModule) -> dict[str, Any]:
             missing = [entry.id for entry in counted.missing[:EXAMPLES]]
             found = {"listed": counted.listed, "found": counted.found, "missing": missing}
             told[split] = {**told.get(split, {"videos": 0}), **found}
+    if data.parts:
+        told["sets"] = {name: lists_of(part) for name, part in data.parts.items()}
     return told
 
 
 def missing_of(data: VideoDataModule) -> str:
     """`"12 of 9,537 listed training videos are missing"`, or nothing where all are there."""
-    return " and ".join(_told(data.counted)) if isinstance(data, OfficialVideos) else ""
+    missing = [f"{name}: {told}" for name, part in data.parts.items() if (told := missing_of(part))]
+    return " and ".join(_told(data.counted)) if isinstance(data, OfficialVideos) else "; ".join(missing)
 
 
 def _told(counted: Mapping[Split, Counted]) -> Iterator[str]:
@@ -207,13 +211,32 @@ def _count(entries: list[Entry], paths: list[str | None]) -> Counted:
     return Counted(len(entries), missing)
 
 
-def _samples(found: list[tuple[Entry, str]]) -> Samples:
-    nothing = np.full(len(found), np.nan)
+def _whole(entries: list[Entry], paths: list[str | None]) -> list[str | None]:
+    """The paths; None also for a folder with fewer images than the list asks for."""
+    asked = {path for entry, path in zip(entries, paths, strict=True) if entry.frames and path}
+    held = {path: _images(path) for path in asked}
+    return [
+        None if path is not None and entry.frames is not None and held[path] < sum(entry.frames) else path
+        for entry, path in zip(entries, paths, strict=True)
+    ]
+
+
+def _images(folder: str) -> int:
+    try:
+        return len(image_names(folder))
+    except OSError as error:
+        raise UserError(f"data.root: {folder} cannot be read: {error.strerror}") from error
+
+
+def _samples(found: list[tuple[Entry, str]], fps: float) -> Samples:
+    # A part of a folder is a segment; its bounds are the times of frames, as the reader counts them.
+    parts = [(part[0], sum(part)) if (part := entry.frames) else (np.nan, np.nan) for entry, _ in found]
+    start_s, end_s = np.array(parts, dtype=np.float64).reshape(-1, 2).T / fps
     return Samples(
         id=np.array([entry.id for entry, _ in found], dtype=np.str_),
         path=np.array([path for _, path in found], dtype=np.str_),
-        start_s=nothing,
-        end_s=nothing,
+        start_s=start_s,
+        end_s=end_s,
         labels={LABEL: np.array([entry.label for entry, _ in found], dtype=np.int64)},
         group=np.array([entry.group for entry, _ in found], dtype=np.str_),
         fold=np.full(len(found), -1, dtype=np.int64),

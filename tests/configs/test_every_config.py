@@ -12,6 +12,8 @@ from vssl.config.folders import ConfigFolders, config_root, read_yaml
 ROOT = config_root()
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.yaml") if path.parent != ROOT)
 PATHS = {"data.root": "clips"}  # what a user's own set cannot do without
+MIX = ["data.sets.a=video_list", "data.sets.b=moving_shapes"]  # what a mix cannot do without
+MIX_PATHS = {"data.sets.a.root": "clips"}
 NAMES = [str(path.with_suffix("")) for path in FILES]
 
 
@@ -25,7 +27,11 @@ def chosen(file: Path) -> Composed:
     words = [f"{group}={choice}"]
     if group == "views":
         words += _consumer(choice)
-    return compose(words, paths=PATHS)
+    return of_data(choice, words) if group == "data" else compose(words, paths=PATHS)
+
+
+def of_data(choice: str, words: list[str]) -> Composed:
+    return compose([*words, *MIX], paths=MIX_PATHS) if choice == "mix" else compose(words, paths=PATHS)
 
 
 def _consumer(views: str) -> list[str]:
@@ -60,7 +66,7 @@ def test_a_method_proposes_views_that_it_can_take(file: Path) -> None:
 @pytest.mark.parametrize("file", [file for file in FILES if file.parent.name == "scale"], ids=str)
 @pytest.mark.parametrize("data", ConfigFolders.find().choices("data"))
 def test_a_scale_fits_every_data_set(file: Path, data: str) -> None:
-    bind(compose([f"data={data}", f"scale={file.stem}"], paths=PATHS).tree)
+    bind(of_data(data, [f"data={data}", f"scale={file.stem}"]).tree)
 
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)

@@ -51,22 +51,32 @@ def test_lists_are_looked_for_beside_the_videos_and_by_their_own_paths(touched: 
 
 
 def test_folders_of_frames(touched: Files) -> None:
-    """Whoever opens them counts the images: the number in the list is that of another extraction, perhaps."""
-    root = touched("k400/a/img_00001.jpg", "k400/b/img_00001.jpg", "c/img_00001.jpg", "d")
-    data = listed(root, "k400/a 5 1\nk400/b 7 0\n", "c 3 1\n", form="frames", decoder="frames")
+    """Their pixels are read in tests/video/test_frame_folder.py."""
+    root = touched("k400/a/img_00001.jpg", "k400/b/img_00001.jpg", "k400/b/img_00002.jpg", "c/img_00001.jpg", "d")
+    data = listed(root, "k400/a 1 1\nk400/b 2 0\n", "c 1 1\n", form="frames", decoder="frames")
     assert data.samples("train").path.tolist() == [str(root / "k400/a"), str(root / "k400/b")]
+    assert data.samples("train").id.tolist() == ["k400/a#0+1", "k400/b#0+2"]
     assert data.samples("train").labels["label"].tolist() == [1, 0]
-    assert np.isnan(data.samples("test").start_s).all()
+    assert data.samples("train").start_s.tolist() == [0.0, 0.0]
+    assert data.samples("train").end_s.tolist() == [1 / 25, 2 / 25]
     with pytest.raises(UserError, match="1 of 1 test videos are missing .*; the first is d of"):  # it is a file
-        listed(root, "k400/a 5 1\nk400/b 7 0\n", "d 3 1\n", form="frames", decoder="frames").samples("train")
+        listed(root, "k400/a 1 1\n", "d 3 1\n", form="frames", decoder="frames").samples("train")
     with pytest.raises(UserError, match="data.form=frames does not go with data.decoder=pyav"):
         listed(root, "k400/a 5 1\n", "c 3 1\n", form="frames").samples("train")
     with pytest.raises(UserError, match="data.form=videos does not go with data.decoder=frames"):
         listed(root, "k400/a 1\n", "c 1\n", decoder="frames").samples("train")
 
 
-def test_parts_of_folders_are_read_and_refused(touched: Files) -> None:
-    root = touched("a/img_00001.jpg")
+def test_a_folder_is_one_video(touched: Files) -> None:
+    root = touched("a/img_00001.jpg", "a/img_00002.jpg")
+    with pytest.raises(UserError, match="train.txt, line 2: 'a' is already in .*train.txt, line 1"):
+        listed(root, "a 1 1\na 2 0\n", "a 1 1\n", form="frames", decoder="frames").samples("train")
+    with pytest.raises(UserError, match="val.txt, line 1: 'a' is already in .*train.txt, line 1"):
+        listed(root, "a 1 1\n", "a 2 1\n", form="frames", decoder="frames").samples("train")
+
+
+def test_parts_of_folders(touched: Files) -> None:
+    root = touched(*[f"a/img_{i:05}.jpg" for i in range(1, 16)])
     settings = {"form": "frames_with_offset", "decoder": "frames"}
     data = listed(root, "a 2 5 1\na 7 5 0\n", "a 12 3 1\n", **settings)
     entries = data.lists(root).train
@@ -74,8 +84,11 @@ def test_parts_of_folders_are_read_and_refused(touched: Files) -> None:
         ("a#2+5", "a", (2, 5)),
         ("a#7+5", "a", (7, 5)),
     ]
-    with pytest.raises(UserError, match="train.txt, line 1: no reader takes a part of a folder"):
-        data.samples("train")
+    train, test = data.samples("train"), data.samples("test")
+    assert (train.start_s.tolist(), train.end_s.tolist()) == ([2 / 25, 7 / 25], [7 / 25, 12 / 25])
+    assert (test.start_s.tolist(), test.end_s.tolist()) == ([12 / 25], [15 / 25])
+    with pytest.raises(UserError, match=r"1 of 1 test videos .* is a \(15 images, and 16 are needed\) of "):
+        listed(root, "a 2 5 1\na 7 5 0\n", "a 12 4 1\n", **settings).samples("train")
     with pytest.raises(UserError, match="train.txt, line 2: -1 5 are no frames"):
         listed(root, "a 2 5 1\na -1 5 0\n", "a 12 3 1\n", **settings).samples("train")
 
@@ -95,7 +108,7 @@ def test_mmaction2s_own_examples(shared_data: Path, tmp_path: Path, form: str, n
     (tmp_path / "imgs").mkdir()
     (tmp_path / "test.mp4").touch()
     data = MMAction2(str(tmp_path), name, annotations=str(folder), form=form, decoder=decoder)  # type: ignore[arg-type]
-    assert [entry.label for entry in data.lists(folder).train] == [label] * 2
+    assert [entry.label for entry in data._entries(folder / name)] == [label] * 2
     with pytest.raises(UserError, match=rf"{name}, line 2: '.*' is already in .*{name}, line 1"):
         data.samples("train")
 

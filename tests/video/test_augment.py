@@ -414,3 +414,14 @@ def test_crop_and_resize_equal_torchvision(box: tuple[int, int, int, int], chann
     found = crop_resize(given, box, 32)
     assert found.is_contiguous()
     assert torch.equal(found, reference.resized_crop(clip, *box, [32, 32], antialias=True))
+
+
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_each_clip_may_have_its_own_right_to_be_flipped(per_frame: bool) -> None:
+    augment = replace(Augment(), flip=0.7, per_frame=per_frame)
+    key = torch.arange(64) * 7919
+    may = np.arange(64) % 3 == 0
+    some, every, none = (draw(key, 1, augment, safe, frames=4) for safe in (may, True, False))
+    assert torch.equal(some.flip[may], every.flip[may]) and some.flip[may].any()
+    assert not some.flip[~may].any() and not none.flip.any()
+    assert (some.rows()[may] == every.rows()[may]).all() and (some.rows()[~may] == none.rows()[~may]).all()

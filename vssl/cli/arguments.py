@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vssl.config.errors import UserError, nearest
 from vssl.config.overrides import is_override
-from vssl.config.paths import PATH_KEYS, take_paths
+from vssl.config.paths import is_path, take_paths
 from vssl.config.problems import listed
 
 HELP = ("--help", "-h")
@@ -20,6 +20,7 @@ class Arguments:
 
     Args:
         first: the one folder, file or name that it is about.
+        more: further ones, of a command that takes several.
         overrides: `key=value` for the override grammar, in order.
         paths: {dotted key: path} of the configuration, verbatim.
         own_paths: the same for the keys that only the command knows (`encoder`, `out`).
@@ -33,6 +34,7 @@ class Arguments:
     own_paths: dict[str, str] = field(default_factory=dict)
     config_dirs: tuple[Path, ...] = ()
     flags: frozenset[str] = frozenset()
+    more: tuple[str, ...] = ()
 
 
 def read_arguments(
@@ -42,7 +44,7 @@ def read_arguments(
     """Sorts the words of one command.
 
     Args:
-        first: what FIRST is called; None where the command takes none.
+        first: what FIRST is called; None where the command takes none; with "..." at its end it may be several.
         own_paths: path keys beside those of the configuration.
         configured: whether it takes `key=value` of the configuration.
         flags: its flags beside `--help` and `--traceback`.
@@ -56,12 +58,13 @@ def read_arguments(
     firsts = [word for word in rest if not is_override(word)]
     if firsts and first is None:
         raise UserError(f"{command}: {firsts[0]!r} is not of the form key=value")
-    if len(firsts) > 1:
+    if len(firsts) > 1 and not (first or "").endswith("..."):
         raise UserError(f"{command} takes one {first}; given are {listed([repr(word) for word in firsts])}")
     own = {key: value for key, value in paths.items() if key in own_paths}
     of_configuration = {key: value for key, value in paths.items() if key not in own}
     _refuse_keys(command, overrides, of_configuration, (*own_paths, *own_keys), configured)
-    return Arguments(firsts[0] if firsts else None, overrides, of_configuration, own, config_dirs, given_flags)
+    one = firsts[0] if firsts else None
+    return Arguments(one, overrides, of_configuration, own, config_dirs, given_flags, tuple(firsts[1:]))
 
 
 def _take_flags(
@@ -91,8 +94,7 @@ def _take_flags(
 def _refuse_keys(
     command: str, overrides: Sequence[str], paths: dict[str, str], own: Sequence[str], configured: bool
 ) -> None:
-    known_paths = [key for key in PATH_KEYS if "." in key] if configured else []
-    unknown = [f"{key}={paths[key]}" for key in paths if key not in known_paths]
+    unknown = [f"{key}={path}" for key, path in paths.items() if not (configured and is_path(key) and "." in key)]
     if not configured:
         unknown += [word for word in overrides if word.partition("=")[0] not in own]
     if unknown:

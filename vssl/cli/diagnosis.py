@@ -12,6 +12,7 @@ from typing import Literal
 
 from vssl import __version__
 from vssl.records.folders import cache_dir
+from vssl.video.libraries import LIBRARIES, trouble_with, version_of
 
 Verdict = Literal["ok", "missing", "optional", "warning"]
 MARKS: dict[Verdict, str] = {"ok": "ok", "missing": "MISSING", "optional": "-", "warning": "!"}
@@ -21,7 +22,6 @@ NEEDED = (
     "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "PyYAML", "av", "numpy", "scipy", "pandas",
     "pyarrow", "safetensors", "rich", "matplotlib", "pillow",
 )  # fmt: skip
-DECODERS = ("torchcodec", "decord")
 OPTIONAL = ("tensorboard",)
 _MODULES = {"hydra-core": "hydra", "PyYAML": "yaml", "pillow": "PIL"}
 LOW_DISK_GB = 2.0
@@ -76,8 +76,6 @@ def _import_trouble(module: str) -> str:
 
 
 def _advice_for_load(name: str) -> str:
-    if name == "torchcodec":
-        return "it must fit torch and FFmpeg; with torch 2.13 (CPU) and FFmpeg 5.1, torchcodec 0.13 loads"
     return f"pip install --force-reinstall {name}, in versions that belong together (constraints.txt)"
 
 
@@ -87,8 +85,10 @@ def _decoders() -> Iterator[Finding]:
     verdict: Verdict = "missing" if trouble else "ok"
     yield Finding(section, "pyav", verdict, trouble or "the default", "pip install av" if trouble else "")
     yield Finding(section, "prepared", verdict, trouble or "decodes once into the cache, for sets that fit there")
-    for name in DECODERS:
-        yield _library(section, name, needed=False)
+    yield Finding(section, "frames", "ok", "folders of images, through Pillow")
+    for name in LIBRARIES:
+        found, advice = trouble_with(name) or (str(version_of(name)), "")
+        yield Finding(section, name, "optional" if advice else "ok", found, advice)
 
 
 def _codecs() -> Iterator[Finding]:

@@ -7,7 +7,8 @@ from vssl.cli.arguments import HELP, TRACEBACK, Arguments
 from vssl.cli.command import Command, Key
 from vssl.config.errors import ConfigError
 from vssl.config.folders import ConfigFolders, read_yaml
-from vssl.config.overrides import SET_GROUP, Choice, read_overrides
+from vssl.config.overrides import SET_GROUP, Choice, Member, read_overrides
+from vssl.config.sets import GROUP
 from vssl.config.signatures import describe
 
 WIDTH = 110
@@ -22,6 +23,7 @@ KEYS = (
     ("run.out|name", "folder of all runs, and the run's folder in it"),
     ("run.workers|threads|device|devices", "how fast; in no hash"),
     ("data.root|manifest|label|decoder|flip_safe|...", "the files, what is read from them"),
+    ("data.sets.<name>=CHOICE data.weights.*", "data=mix: several data sets in one training"),
     ("views.<view>.*", "each named view: frames, stride, size, augment, ..."),
     ("method.* backbone.* optim.* eval.<name>.*", "as the constructors name them: add `group=choice --help`"),
     ("trainer.*", "passed on to Lightning's Trainer"),
@@ -104,16 +106,21 @@ def _groups(folders: ConfigFolders) -> str:
 
 def _chosen(arguments: Arguments, folders: ConfigFolders) -> list[str]:
     """A section for every `group=choice` given, with the arguments of its constructor."""
-    choices = [override for override in read_overrides(arguments.overrides, folders) if isinstance(override, Choice)]
-    sections = [_choice(choice.group, name, folders) for choice in choices for name in choice.names]
+    sections = []
+    for override in read_overrides(arguments.overrides, folders):
+        if isinstance(override, Choice):
+            group = override.group
+            keys = {name: f"{group}.{name}" if group == SET_GROUP else group for name in override.names}
+            sections += [_choice(group, name, key, folders) for name, key in keys.items()]
+        elif isinstance(override, Member):
+            sections.append(_choice(GROUP, override.choice, override.key, folders))
     return ["", *sections] if sections else []
 
 
-def _choice(group: str, name: str, folders: ConfigFolders) -> str:
+def _choice(group: str, name: str, key: str, folders: ConfigFolders) -> str:
     file = folders.files[group][name]
     node = read_yaml(file)
     target = node.get("_target_")
-    key = f"{group}.{name}" if group == SET_GROUP else group
     if target is None:
         return _section(f"{group}={name} ({file})", [("", "sets values of several nodes; see the file")])
     try:

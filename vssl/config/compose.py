@@ -16,8 +16,9 @@ from vssl.config import budget_rule
 from vssl.config.assign import set_values, set_verbatim
 from vssl.config.errors import ConfigError, nearest
 from vssl.config.folders import MAIN, ConfigFolders
-from vssl.config.overrides import SET_GROUP, Choice, Value, quoted, read_overrides
+from vssl.config.overrides import SET_GROUP, Choice, Member, Value, quoted, read_overrides
 from vssl.config.problems import listed, refuse_if_any
+from vssl.config.sets import GROUP, hand_down, set_named
 
 # What an evaluation takes over from the run it reads, unless another choice of that group is made.
 TAKEN_OVER = ("data", "clip", "backbone", "seed")
@@ -30,7 +31,7 @@ class Composed:
     Args:
         tree: plain mappings, lists and scalars; interpolations resolved.
         choices: {group: choice} of the groups of which one was chosen; of `eval` the names, joined by commas;
-            none for what was taken over from a run.
+            none for what was taken over from a run. Of a mix also {"data.sets.NAME": choice}.
         overrides: what the user said, paths included.
         files: {group: file} of the choices, for messages and `vssl config`.
     """
@@ -63,24 +64,34 @@ def compose(
     folders = ConfigFolders.find(config_dirs, root)
     asked = read_overrides(overrides, folders)
     picked = {override.group: override.names for override in asked if isinstance(override, Choice)}
+    members = {override.key: override.choice for override in asked if isinstance(override, Member)}
     values = [override for override in asked if isinstance(override, Value)]
     with _our_messages():
-        config, choices = _groups(folders, picked)
+        config, choices = _groups(folders, picked, members)
         _refuse_unknown_roots(values, set(folders.groups) | {str(key) for key in config})
         taken_over = {name: node for name, node in (base or {}).items() if name in TAKEN_OVER and name not in picked}
+        if members and GROUP not in (*picked, *taken_over) and choices.get(GROUP) == folders.defaults.get(GROUP):
+            raise ConfigError(f"{next(iter(members))}: {GROUP}={choices[GROUP]} is one data set", f"choose {GROUP}=mix")
+        sets = {key: OmegaConf.to_container(OmegaConf.select(config, key)) for key in members}
         set_verbatim(config, taken_over)
+        if GROUP in taken_over:
+            set_verbatim(config, sets)
         set_values(config, values)
         set_verbatim(config, paths or {})
         tree = _plain(config)
-    choices = {group: choice for group, choice in choices.items() if group not in taken_over}
+    hand_down(tree)
+    choices = {group: choice for group, choice in choices.items() if group not in taken_over} | members
     _one_budget(tree, values, choices, folders)
     said = [*overrides, *(f"{key}={value}" for key, value in (paths or {}).items())]
     return Composed(tree, choices, said, {group: _files(folders, group, choice) for group, choice in choices.items()})
 
 
-def _groups(folders: ConfigFolders, picked: Mapping[str, tuple[str, ...]]) -> tuple[DictConfig, dict[str, str]]:
+def _groups(
+    folders: ConfigFolders, picked: Mapping[str, tuple[str, ...]], members: Mapping[str, str]
+) -> tuple[DictConfig, dict[str, str]]:
     """The composed groups before any value is set, and the choices, a method's proposals included."""
     words = [_hydra_word(group, names, folders) for group, names in picked.items()]
+    words += [f"+{GROUP}@{key}={choice}" for key, choice in members.items()]
     if own := folders.roots[1:]:
         words.append(f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in own)}]")
     with hydra.initialize_config_dir(str(folders.roots[0]), version_base="1.3"):
@@ -133,7 +144,7 @@ def _one_budget(
 
 
 def _files(folders: ConfigFolders, group: str, choice: str) -> list[Path]:
-    return [folders.files[group][name] for name in choice.split(",")]
+    return [folders.files[GROUP if set_named(group) else group][name] for name in choice.split(",")]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vssl.config.errors import ConfigError, nearest
 from vssl.config.folders import ConfigFolders
 from vssl.config.problems import listed, refuse_if_any
+from vssl.config.sets import GROUP, refuse_odd_name, set_named
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -31,6 +32,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Member:
+    """`data.sets.NAME=choice`: a choice of the group `data`, composed at that key."""
+
+    key: str
+    choice: str
+
+
+@dataclass(frozen=True)
 class Value:
     """`a.b=value`, and `~a.b`, where nothing is left at the key."""
 
@@ -39,13 +48,13 @@ class Value:
     action: Literal["set", "delete"] = "set"
 
 
-def read_overrides(words: Sequence[str], folders: ConfigFolders) -> list[Choice | Value]:
+def read_overrides(words: Sequence[str], folders: ConfigFolders) -> list[Choice | Member | Value]:
     """Every override, checked against the groups and choices that there are.
 
     Raises:
         ConfigError: syntax, unknown group or choice, an axis where there can be none; all of them in one message.
     """
-    found: list[Choice | Value] = []
+    found: list[Choice | Member | Value] = []
     problems: list[str] = []
     for word in words:
         try:
@@ -101,7 +110,8 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _read(word: str, folders: ConfigFolders) -> Choice | Value:
+def _read(word: str, folders: ConfigFolders) -> Choice | Member | Value:
+    refuse_odd_name(word)
     override = parse(word)
     key = override.key_or_group
     if key in folders.groups:
@@ -117,20 +127,25 @@ def _read(word: str, folders: ConfigFolders) -> Choice | Value:
         )
     if override.is_delete():
         return Value(key, None, "delete")
-    return Value(key, override.value())
+    value = override.value()
+    if set_named(key) and not isinstance(value, dict):
+        return Member(key, _known(key, GROUP, str(value), folders))
+    return Value(key, value)
 
 
 def _choice(group: str, override: "Override", folders: ConfigFolders) -> Choice:
     if override.package is not None:
         raise ConfigError(f"{group}@{override.package}: give the group alone, {group}=...")
-    names = _names(group, override)
+    return Choice(group, tuple(_known(group, group, name, folders) for name in _names(group, override)))
+
+
+def _known(key: str, group: str, name: str, folders: ConfigFolders) -> str:
     choices = folders.choices(group)
-    for name in names:
-        if name not in choices:
-            raise ConfigError(
-                f"{group}={name}: {group} has no choice '{name}'{nearest(name, choices)}; choices: {listed(choices)}"
-            )
-    return Choice(group, names)
+    if name not in choices:
+        raise ConfigError(
+            f"{key}={name}: {group} has no choice '{name}'{nearest(name, choices)}; choices: {listed(choices)}"
+        )
+    return name
 
 
 def _names(group: str, override: "Override") -> tuple[str, ...]:

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable
 
+from vssl.config.sets import as_alone
+
 PATH_KEYS = (
     "run.out", "data.root", "data.manifest", "data.annotations", "data.train_list", "data.test_list", "data.label_map",
+    "data.train_shards", "data.test_shards", "data.unlabelled_shards",
     "backbone.weights", "encoder", "out",
 )  # fmt: skip
+
+
+def is_path(key: str) -> bool:
+    """Whether its value is a path; so is that of `data.sets.NAME.root`."""
+    return as_alone(key) in PATH_KEYS
 
 
 def take_paths(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
@@ -17,7 +25,7 @@ def take_paths(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     paths: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and key in PATH_KEYS:
+        if equals and is_path(key):
             paths[key] = value
         else:
             rest.append(word)

@@ -11,6 +11,7 @@ from vssl.config.imports import import_target
 from vssl.config.nodes import PROVIDED, TARGET, Bound, Items, Leaf, Node, Table
 from vssl.config.problems import listed
 from vssl.config.schema import NOTHING, Argument, schema_of
+from vssl.config.sets import set_named
 
 MISSING = "???"  # OmegaConf's mark of a value that must be given
 
@@ -152,7 +153,8 @@ class Binder:
         if is_record(annotation):
             return Node(annotation, where, None, self._arguments(annotation, given, where))
         group, _, name = where.rpartition(".")
-        return self._wrong(f"{where}: no {annotation.__name__} is named here ({TARGET}); is {group}={name} chosen?")
+        choice = f"{where}=..." if set_named(where) else f"{group}={name}"
+        return self._wrong(f"{where}: no {annotation.__name__} is named here ({TARGET}); is {choice} chosen?")
 
     def _expected(self, given: Any, annotation: Any, where: str) -> Bound:
         return self._wrong(f"{where}: {shown(given)} given, {told(annotation)} expected")

@@ -20,6 +20,7 @@ from vssl.records.hashes import hash_of
 from vssl.video.augment import apply, draw
 from vssl.video.clips import ClipBatch, ClipDataset
 from vssl.video.digests import ClipDigest
+from vssl.video.frame_folder import FrameFolderReader
 from vssl.video.lists import Samples, list_content_hash
 from vssl.video.unreadable import CheckedClips, Unreadable, collate_checked, readable
 from vssl.video.views import View, evaluation_views
@@ -110,7 +111,7 @@ def extract(encoder: Backbone, samples: Samples, task: Task, silent: bool = Fals
 
 def _key(encoder: Backbone, samples: Samples, task: Task) -> str:
     """Everything that features depend on; the backbone's settings are told apart by the folder `task.cache`."""
-    view = _view(task)
+    view, reader = _view(task), task.reader
     return hash_of(
         {
             "version": VERSION,
@@ -118,7 +119,8 @@ def _key(encoder: Backbone, samples: Samples, task: Task) -> str:
             "weights": weights_hash(encoder),
             "list": list_content_hash([samples]),
             "view": view.settings_hash(),
-            "reader": type(task.reader).__qualname__,
+            # Where frames have no times of their own, segments in seconds depend on the reader's settings, too.
+            "reader": repr(reader) if isinstance(reader, FrameFolderReader) else type(reader).__qualname__,
             "precision": task.precision,
         }
     )

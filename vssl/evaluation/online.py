@@ -140,10 +140,11 @@ class OnlineProbe(Probe):
 
     def _extracted(self, encoder: Backbone, device: torch.device) -> Features:
         nothing = self._bank.take(np.empty(0, dtype=np.int64))
+        owner = self.datamodule.owner(self._label)
         task = Task(
             train=self._bank, select=self._queries, test=nothing, label=self._label,
-            classes=self.datamodule.classes[self._label], clip=self.clip, flip_safe=self.datamodule.flip_safe,
-            reader=self.datamodule.reader, cache=Path(), workers=self.workers, batch_size=self.batch_size,
+            classes=self.datamodule.classes[self._label], clip=self.clip, flip_safe=owner.flip_safe,
+            reader=owner.reader, cache=Path(), workers=self.workers, batch_size=self.batch_size,
             device=str(device),
         )  # fmt: skip
         return extract(encoder, Samples.concatenate([task.train, task.select]), task, silent=True)
@@ -154,7 +155,8 @@ class OnlineProbe(Probe):
             raise WorkError("none of its videos can be read")
 
     def _readable(self, samples: Samples) -> NDArray[np.bool_]:
-        clips = CheckedClips(ClipDataset(samples, evaluation_views(self.clip), self.datamodule.reader))
+        reader = self.datamodule.owner(self._label).reader
+        clips = CheckedClips(ClipDataset(samples, evaluation_views(self.clip), reader))
         return np.array([not isinstance(clips[place, 0], Unreadable) for place in range(len(samples))])
 
     @property
@@ -187,7 +189,7 @@ def drawn(datamodule: VideoDataModule, label: str | None, videos: int, seed: int
     """
     if label is None:
         raise UserError("the data set has no labels")
-    train = datamodule.samples("train")
+    train = datamodule.belonging(datamodule.samples("train"), label)
     if label not in train.labels:
         raise UserError(f"no training video carries a label '{label}'")
     fit, select, _ = select_split(train)

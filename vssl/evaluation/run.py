@@ -140,32 +140,39 @@ def _tasks(
         if label not in datamodule.classes:
             known = f"{nearest(label, datamodule.classes)}; it has {', '.join(datamodule.classes) or 'none'}"
             raise UserError(f"eval.label={label}: the data set has no such label{known}")
-    samples = datamodule.samples("train")
-    if len(samples) < 2:
-        raise UserError(f"the data set has {len(samples)} training videos; at least two are needed")
-    train, select, rule = select_split(samples)
     devices = run.device_count("auto")
     return [
         Task(
-            train=samples.take(train),
-            select=samples.take(select),
-            test=datamodule.samples("test"),
+            **_lists(datamodule, label),
             label=label,
             classes=tuple(datamodule.classes[label]),
             clip=construct(bound["clip"], Clip, "clip"),
-            flip_safe=datamodule.flip_safe,
-            reader=datamodule.reader,
             cache=cache_dir() / "features" / subject.hashes["backbone"][:16],
-            workers=run.worker_count(datamodule.decoder, devices),
+            workers=run.worker_count(datamodule.owner(label).decoder, devices),
             batch_size=evaluation.batch_size,
             device=_device(run.device),
             devices=devices,
             precision=evaluation.precision,
             seed=subject.seed,
-            select_rule=rule,
         )
         for label in labels
     ]
+
+
+def _lists(datamodule: VideoDataModule, label: str) -> dict[str, Any]:
+    """The videos of the data set whose label it is, divided, and how they are read."""
+    samples = datamodule.belonging(datamodule.samples("train"), label)
+    if len(samples) < 2:
+        raise UserError(f"the data set has {len(samples)} training videos; at least two are needed")
+    train, select, rule = select_split(samples)
+    return {
+        "train": samples.take(train),
+        "select": samples.take(select),
+        "test": datamodule.belonging(datamodule.samples("test"), label),
+        "select_rule": rule,
+        "reader": datamodule.owner(label).reader,
+        "flip_safe": datamodule.owner(label).flip_safe,
+    }
 
 
 def _job(name: str, bound: dict[str, Any], evaluation: Evaluation, task: Task, subject: Subject) -> Job:

@@ -15,6 +15,7 @@ PARTS = ("data", "views", "backbone", "method", "train", "eval")
 DATA_LEFT_OUT = frozenset(
     {
         "root", "label", "manifest", "annotations", "train_list", "test_list", "label_map", "outside_root", "cache",
+        "train_shards", "test_shards", "unlabelled_shards",
         "prepared_gb", "max_bad_fraction", "max_missing_fraction",
     }
 )  # fmt: skip
@@ -45,7 +46,7 @@ def part_hashes(bound: Mapping[str, object], data_content: str) -> dict[str, str
         bound: the tree that binding returned, defaults included.
         data_content: hash of the sample ids and file sizes; the data node alone does not say what lies in the folder.
     """
-    data = {key: value for key, value in _node(bound, "data").items() if key not in DATA_LEFT_OUT}
+    data = data_settings(_node(bound, "data"))
     backbone = dict(_node(bound, "backbone"))
     path = backbone.pop("weights", None)
     # The content counts, not the place; a bound run says it itself, and outlives the file.
@@ -60,6 +61,14 @@ def part_hashes(bound: Mapping[str, object], data_content: str) -> dict[str, str
         "eval": bound.get("eval"),
     }
     return {part: hash_of(parts[part]) for part in PARTS}
+
+
+def data_settings(node: Mapping[str, object]) -> dict[str, object]:
+    """What of a data node a clip depends on: without `DATA_LEFT_OUT`, in the sets of a mix neither."""
+    kept = {key: value for key, value in node.items() if key not in DATA_LEFT_OUT}
+    if isinstance(sets := kept.get("sets"), Mapping):
+        kept["sets"] = {name: data_settings(one) if isinstance(one, Mapping) else one for name, one in sets.items()}
+    return kept
 
 
 def trial_hash(bound: Mapping[str, object], data_content: str) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from vssl.records.hashes import DATA_LEFT_OUT, hash_of
+from vssl.records.hashes import data_settings, hash_of
 from vssl.report import clips
 from vssl.report.differences import told
 from vssl.report.gather import Encoder
@@ -179,11 +179,8 @@ def _difference(part: str, own: Encoder, other: Encoder) -> str:
 def _settings(part: str, encoder: Encoder) -> dict[str, Any]:
     """The nodes that a part's hash is over, without what is not in it."""
     nodes = {"data": ("data",), "backbone": ("backbone", "clip")}[part]
-    left_out = DATA_LEFT_OUT if part == "data" else frozenset()
-    return {
-        node: {key: value for key, value in (encoder.config.get(node) or {}).items() if key not in left_out}
-        for node in nodes
-    }
+    settings = {node: dict(encoder.config.get(node) or {}) for node in nodes}
+    return {"data": data_settings(settings["data"])} if part == "data" else settings
 
 
 def _first_view(encoder: Encoder) -> dict[str, Any]:

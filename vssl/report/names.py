@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vssl.records.hashes import DATA_LEFT_OUT
+from vssl.records.hashes import data_settings
 from vssl.report.differences import differing, flat, shown
 from vssl.report.gather import Encoder
 from vssl.report.rows import Row
@@ -67,7 +67,7 @@ def _by_hashes(encoders: Sequence[Encoder]) -> list[str]:
 def _settings(encoder: Encoder, nodes: Sequence[str]) -> dict[str, Any]:
     tree = {node: encoder.config[node] for node in nodes if isinstance(encoder.config.get(node), Mapping)}
     if "data" in tree:
-        tree["data"] = {key: value for key, value in tree["data"].items() if key not in DATA_LEFT_OUT}
+        tree["data"] = data_settings(tree["data"])
     return tree
 
 

@@ -10,7 +10,7 @@ from vssl.config.bind import bind
 from vssl.config.compose import Composed, compose
 from vssl.config.errors import ConfigError
 from vssl.config.overrides import split_axes
-from vssl.records.hashes import DATA_LEFT_OUT, hash_of
+from vssl.records.hashes import data_settings, hash_of
 
 # Not part of what a trial is: where it runs, who watches, how it is evaluated, which bench asked for it.
 _LEFT_OUT = ("run", "logger", "eval", "bench")
@@ -29,7 +29,7 @@ class Trial:
     def id(self) -> str:
         """Hash of the bound configuration; equal trials of two plans are one trial."""
         node = {key: value for key, value in self.bound.items() if key not in _LEFT_OUT}
-        node["data"] = {key: value for key, value in node["data"].items() if key not in DATA_LEFT_OUT}
+        node["data"] = data_settings(node["data"])
         return hash_of(node)[:16]
 
     @property

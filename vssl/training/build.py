@@ -23,7 +23,7 @@ from vssl.checkpoints.load import fill_from
 from vssl.checkpoints.report import Report
 from vssl.config.bind import BESIDE, bind, construct, import_target
 from vssl.config.compose import Composed, compose
-from vssl.config.errors import ConfigError, UserError
+from vssl.config.errors import ConfigError, UserError, nearest
 from vssl.config.paths import take_paths
 from vssl.datamodule import Loading, VideoDataModule
 from vssl.method import Method
@@ -83,9 +83,12 @@ class Study:
         return self.run.worker_count(self.datamodule.decoder, self.devices)
 
     @cached_property
-    def label(self) -> str | None:
-        """The label that the method learns from; None for a method without labels."""
-        return self.bound["method"].get("label") if _names(self.bound["method"], "num_classes") else None
+    def label(self) -> str | tuple[str, ...] | None:
+        """The label that the method learns from, or several, one a data set; None for a method without labels."""
+        if not _names(self.bound["method"], "num_classes"):
+            return None
+        label = self.bound["method"]["label"]
+        return label if isinstance(label, str) else tuple(label)
 
     @cached_property
     def method(self) -> Method:
@@ -98,8 +101,10 @@ class Study:
         if issubclass(cls, Method) and (reason := cls.refuses(encoder, self.views.names, micro_batch)):
             raise UserError(f"method={self.choices['method']} on backbone={self.choices['backbone']}: {reason}")
         provided: dict[str, Any] = {"encoder": encoder}
-        if self.label is not None:
+        if isinstance(self.label, str):
             provided["num_classes"] = len(self.datamodule.classes[self.label])
+        elif self.label is not None:
+            provided["num_classes"] = [len(self.datamodule.classes[label]) for label in self.label]
         method = construct(self.bound["method"], Method, "method", **provided)
         assert isinstance(method, Method)
         return method
@@ -280,13 +285,21 @@ def start_from(encoder: Backbone, node: Mapping[str, Any]) -> Report | None:
 
 
 def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:
-    """A method that learns from labels says which one: it is part of what the method is."""
-    if not datamodule.classes:
+    """A method that learns from labels says which one, of a mix which ones: it is part of what the method is."""
+    known = datamodule.classes
+    if not known:
         raise ConfigError("the method learns from labels, the data set has none", "add a column 'label' to its list")
-    if node.get("label") is None:
-        node["label"] = datamodule.labels()[0]
-    if node["label"] not in datamodule.classes:
-        raise ConfigError(f"method.label={node['label']}: the data set's labels are {', '.join(datamodule.classes)}")
+    if (given := node.get("label")) is None:
+        given = list(datamodule.labels())[: len(datamodule.parts) or 1]
+    labels = [given] if isinstance(given, str) else list(dict.fromkeys(given))
+    for label in labels:
+        if label not in known:
+            ending = [one for one in known if one.endswith(f".{label}")]  # of a mix, without the name of its set
+            meant = f"; did you mean '{ending[0]}'?" if ending else nearest(label, known)
+            raise ConfigError(f"method.label={label}: the data set's labels are {', '.join(known)}{meant}")
+    if not labels:
+        raise ConfigError("method.label=[]: no label is named", f"the data set's labels are {', '.join(known)}")
+    node["label"] = labels[0] if len(labels) == 1 else labels
 
 
 def _names(node: Mapping[str, Any], parameter: str) -> bool:

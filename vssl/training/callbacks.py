@@ -134,8 +134,7 @@ class Curves(StepCallback):
         self.path, self.datamodule, self.meter, self.batch_size = path, datamodule, meter, batch_size
         self.rows = rows
         self.row: dict[str, Any] = {}
-        self._sums: dict[str, float] = {}
-        self._parts = 0
+        self._terms: dict[str, list[float]] = {}
         self._columns: list[str] = []
         self._file: Any = None
 
@@ -149,12 +148,11 @@ class Curves(StepCallback):
         assert isinstance(pl_module, Method)
         for name, term in pl_module.last_terms.items():
             if term.ndim == 0:
-                self._sums[name] = self._sums.get(name, 0.0) + float(term)
-        self._parts += 1
+                self._terms.setdefault(name, []).append(float(term))
         if self.stepped(trainer):
-            ranks = gather({name: total / self._parts for name, total in self._sums.items()})
-            self._write(trainer, {name: sum(terms[name] for terms in ranks) / len(ranks) for name in ranks[0]})
-            self._sums, self._parts = {}, 0
+            ranks = gather({name: _mean(name, values) for name, values in self._terms.items()})
+            self._write(trainer, {name: _mean(name, [terms[name] for terms in ranks]) for name in ranks[0]})
+            self._terms = {}
 
     def _write(self, trainer: pl.Trainer, terms: dict[str, float]) -> None:
         step = trainer.global_step
@@ -163,7 +161,7 @@ class Curves(StepCallback):
             "step": step,
             "epoch": self.datamodule.sampler().epoch_of(step - 1),
             "samples": step * self.batch_size,
-            **terms,
+            **{name: "" if name != "loss" and math.isnan(value) else value for name, value in terms.items()},
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(self.meter.seconds, 3),
             "wait_share": round(self.meter.wait_share, 4),
@@ -195,6 +193,12 @@ class Curves(StepCallback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.teardown(trainer, pl_module, "fit")
+
+
+def _mean(name: str, values: Sequence[float]) -> float:
+    """Of the micro-batches or ranks of a step; where a term has no value (the accuracy on no clip), of the others."""
+    known = [value for value in values if name == "loss" or not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def cut_back(path: Path, step: int) -> list[str]:

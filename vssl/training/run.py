@@ -18,6 +18,7 @@ from safetensors.torch import save
 from vssl.config.compose import Composed
 from vssl.config.errors import UserError, WorkError
 from vssl.config.render import to_yaml
+from vssl.config.sets import as_alone
 from vssl.listed import lists_of, missing_of
 from vssl.records.atomic import refused, remove_leftovers, writable, write_bytes, write_text
 from vssl.records.environment import environment
@@ -92,6 +93,8 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, p
     _say(study, folder, describe(study), console)
     if missing := missing_of(study.datamodule):
         _say(study, folder, missing, console)
+    if mixture := study.datamodule.sampler().mixture:
+        _say(study, folder, mixture.told(), console)
     if probe and probe.off:
         _say(study, folder, f"no online probe: {probe.off}", console)
     reset_peak()
@@ -223,7 +226,7 @@ def _first_record(study: Study) -> dict[str, Any]:
         "identity": {
             "name": study.name,
             **{group: study.choices[group] for group in ("method", "backbone", "data", "views")},
-            "label": study.label,
+            "label": study.label if study.label is None or isinstance(study.label, str) else ", ".join(study.label),
             "split": study.datamodule.split_rule,
             "hashes": study.hashes,
         },
@@ -271,7 +274,7 @@ def _is_done(folder: Path, bound: dict[str, Any]) -> bool:
     different = [
         f"{key}: there {there!r}, now {now!r}"
         for key, there, now in differences(read_config(folder), bound)
-        if key not in _MAY_DIFFER and key.split(".")[0] not in _MAY_DIFFER
+        if as_alone(key) not in _MAY_DIFFER and key.split(".")[0] not in _MAY_DIFFER
     ]
     if different:
         shown = "\n  ".join(different[:12])

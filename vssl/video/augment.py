@@ -84,14 +84,19 @@ class Drawn:
 
 
 def draw(
-    key: Tensor, position: int, augment: Augment | None, flip_safe: bool, frames: int = 1, size: int | None = None
+    key: Tensor,
+    position: int,
+    augment: Augment | None,
+    flip_safe: bool | NDArray[np.bool_],
+    frames: int = 1,
+    size: int | None = None,
 ) -> Drawn:
     """The parameters for clips with `key` (B,) int64 (on the host); each operation has a stream of its own.
 
     Args:
         position: of the view.
         augment: None is no photometric operation and no flip.
-        flip_safe: whether a mirror image has the same label; without it nothing is flipped.
+        flip_safe: whether a mirror image has the same label, for all clips or (B,) for each; where it has not, no flip.
         frames: of the view (T); read only where the augmentation is drawn per frame. The first frame then has the draw
             that the clip would have.
         size: of the view, in pixels; read only where rectangles are erased.
@@ -107,12 +112,13 @@ def draw(
     def happens(operation: str, probability: float) -> NDArray[np.bool_]:
         return numbers(operation, 1)[..., 0] < probability
 
+    may_flip = np.broadcast_to(flip_safe, len(keys)).reshape(-1, *([1] * (len(shape) - 1)))
     jittered = happens("jitter", augment.jitter_p)[..., None]
     order = np.argsort(numbers("jitter order", 4), axis=-1, kind="stable")
     factors = _factors(numbers("jitter factors", 4), augment.jitter)
     sigma = _between(numbers("blur sigma", 1)[..., 0], *augment.blur_sigma)
     return Drawn(
-        flip=torch.from_numpy(happens("flip", augment.flip if flip_safe else 0.0)),
+        flip=torch.from_numpy(happens("flip", augment.flip) & may_flip),
         order=torch.from_numpy(np.where(jittered, order, np.arange(4))),
         factors=torch.from_numpy(np.where(jittered, factors, _NEUTRAL)),
         grey=torch.from_numpy(happens("grey", augment.grey_p)),

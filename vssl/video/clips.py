@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.config.errors import WorkError
+from vssl.video import addresses
 from vssl.video.crops import Box, crop_boxes, crops_resize
 from vssl.video.decode import Reader, VideoError
 from vssl.video.draws import stream, uniform_stream
@@ -145,7 +146,7 @@ class ClipDataset(Dataset[Item]):
                 indices.append(view.indices(start, times, uniform_stream(key, stream(position, "frames"))))
             except ValueError as error:
                 hint = f"views.{name}.pad=repeat_last or loop pads it; a smaller stride or fewer frames may fit"
-                raise WorkError(f"{path}: view {name}: {error}", hint) from error
+                raise WorkError(f"{addresses.name(path)}: view {name}: {error}", hint) from error
         return indices
 
 

@@ -1,7 +1,7 @@
 """Decoding: the frames of a video file by index, frame-exact.
 
-A `Reader` opens a path (or a segment of it) as a `Video`: the times of its frames, known before any pixel is decoded,
-and their pixels on demand. What cannot be read raises one typed `VideoError`, never anything else.
+A `Reader` opens an address (or a segment of it) as a `Video`: the times of its frames, known before any pixel is
+decoded, and their pixels on demand. What cannot be read raises one typed `VideoError`, never anything else.
 
 `PyAVReader` reads the timestamps of all packets first (no decoding), then seeks to the keyframe on which the first
 wanted frame leans and decodes forward, matching frames by pts. Seeking is never believed: decoding starts at exactly
@@ -11,7 +11,7 @@ streams, doubled pts) are decoded once to be counted, and from their start for e
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,8 +26,9 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from vssl.video import addresses
 from vssl.video.errors import DECODER_ERRORS, Limits, Verdict, VideoError, describe, translated
-from vssl.video.frame_index import FrameIndex, frame_rate, index_by_decoding, index_by_packets
+from vssl.video.frame_index import FrameIndex, IndexedFile, frame_rate, index_by_decoding, index_by_packets
 from vssl.video.streams import checked_size, choose_stream, refuse_odd_files
 
 __all__ = ["Limits", "PyAVReader", "Reader", "Verdict", "Video", "VideoError"]
@@ -97,6 +98,14 @@ class PyAVReader:
             video.find_frames(start_s, end_s)
             yield video
 
+    def index(self, path: str, turns: bool = False) -> IndexedFile:
+        """The frames of the whole file; the first is decoded if `turns` are asked for. Raises VideoError."""
+        with closing(_PyAVVideo(path, self.limits)) as video:
+            video.find_frames(NAN, NAN)
+            quarter_turns = video._turns() if turns else None
+            kind, size = video._container.format.name, video._coded_size
+            return IndexedFile(video._index, video._stream.index, kind, *size, quarter_turns)
+
     def survey(self, path: str) -> Survey:
         """Decodes the whole file once and keeps no frame. Raises VideoError where not one frame can be had."""
         with closing(_PyAVVideo(path, self.limits)) as video:
@@ -112,6 +121,8 @@ class _PyAVVideo:
     def __init__(self, path: str, limits: Limits) -> None:
         refuse_odd_files(path)
         self._path, self._limits = path, limits
+        with translated(path, "unreadable", "cannot be opened"):
+            self._source = addresses.for_ffmpeg(path)
         self._reformatter = VideoReformatter()
         self._quarter_turns: int | None = None  # counter-clockwise; FFmpeg tells it with the first decoded frame
         self._interlaced = False  # as soon as one decoded frame is
@@ -120,9 +131,10 @@ class _PyAVVideo:
 
     def _open_container(self) -> None:
         # An absolute path has no scheme, and the whitelist keeps playlists from opening anything but local files.
-        options = {"max_pixels": str(self._limits.pixels), "protocol_whitelist": "file"}
+        options = {"max_pixels": str(self._limits.pixels), "protocol_whitelist": "file,subfile"}
+        source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
         with translated(self._path, "unreadable", "cannot be opened"):
-            self._container = av.open(os.path.abspath(self._path), options=options, metadata_errors="ignore")
+            self._container = av.open(source, mode="r", options=options, metadata_errors="ignore")
         try:
             self._stream = choose_stream(self._container, self._path)
             self._stream.codec_context.thread_count = 1
@@ -252,7 +264,7 @@ class _PyAVVideo:
         if "mp4" not in self._container.format.name:
             return None
         end = max((entry.pos + entry.size for entry in self._stream.index_entries), default=0)
-        size = os.path.getsize(self._path)
+        size = len(self._source) if isinstance(self._source, bytes) else addresses.size(self._path)
         return f"its frames go on to byte {end}, and it has {size}" if end > size else None
 
     def _runs(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:

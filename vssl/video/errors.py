@@ -7,6 +7,7 @@ from typing import Literal
 
 import av
 
+from vssl.video import addresses
 from vssl.video.checks import at_least, within
 
 Verdict = Literal["unreadable", "empty", "no_video", "damaged", "too_large", "too_slow"]
@@ -23,7 +24,7 @@ class VideoError(Exception):
         self.path, self.verdict, self.reason = path, verdict, reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.verdict.replace('_', ' ')}: {self.reason}"
+        return f"{addresses.name(self.path)}: {self.verdict.replace('_', ' ')}: {self.reason}"
 
 
 @dataclass(frozen=True)

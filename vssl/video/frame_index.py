@@ -39,6 +39,12 @@ class FrameIndex:
     counted: bool
     broken: str | None = None
 
+    def has_leading(self) -> bool:
+        """Whether frames follow a keyframe in the file and lean on the one before it: the groups are open."""
+        keyframes = np.unique(self.packet[self.packet == self.anchor])
+        place = np.searchsorted(keyframes, self.packet, side="right") - 1
+        return bool(((place > 0) & (keyframes[place] != self.anchor)).any())
+
     def between(self, start_s: float, end_s: float) -> "FrameIndex":
         """The frames shown in [start_s, end_s); NaN is no bound."""
         inside = ~(self.times < start_s) & ~(self.times >= end_s)
@@ -46,6 +52,25 @@ class FrameIndex:
             self.times[inside], self.key[inside], self.packet[inside], self.anchor[inside],
             self.pts, self.dts, self.counted, self.broken,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class IndexedFile:
+    """Which frames a file has and where they lie, for a decoder that is not PyAV.
+
+    Args:
+        stream: number of the stream in the file.
+        container: FFmpeg's names of its kind, such as "mov,mp4,m4a,3gp,3g2,mj2".
+        height, width: pixels as stored, before any rotation.
+        quarter_turns: counter-clockwise, by which frames are turned to be upright; None where nobody asked.
+    """
+
+    index: FrameIndex
+    stream: int
+    container: str
+    height: int
+    width: int
+    quarter_turns: int | None = None
 
 
 @dataclass

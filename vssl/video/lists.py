@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vssl.config.errors import UserError
+from vssl.video import addresses
 from vssl.video.class_folders import read_folders
 from vssl.video.classes import checked_class_names, class_indices, read_class_names
+from vssl.video.images import content_number
 from vssl.video.manifest import Row, read_rows
 from vssl.video.splits import held_out, split_rows
 
@@ -95,18 +97,22 @@ class Listing:
 def list_content_hash(lists: Sequence[Samples]) -> str:
     """64 hex digits over ids, labels and file sizes of the lists of a data set: what it is, without reading a pixel."""
     digest = hashlib.sha256()
-    sizes = {path: _size(path) for samples in lists for path in dict.fromkeys(samples.path.tolist())}
+    sizes = {path: content_size(path) for samples in lists for path in dict.fromkeys(samples.path.tolist())}
     for samples in lists:
         digest.update(bytes.fromhex(samples.list_hash()))
         digest.update(np.array([sizes[path] for path in samples.path.tolist()], dtype="<i8").tobytes())
     return digest.hexdigest()
 
 
-def _size(path: str) -> int:
+def content_size(path: str) -> int:
+    """The bytes of a file, or of the part that an address names; of a folder of images a number made from its content.
+
+    Raises UserError where it is gone.
+    """
     try:
-        return os.stat(path).st_size
+        return content_number(path) if os.path.isdir(path) else addresses.size(path)
     except OSError as error:
-        raise UserError(f"the video {path} cannot be read: {error.strerror}") from error
+        raise UserError(f"the video {addresses.name(path)} cannot be read: {error.strerror}") from error
 
 
 def read_manifest(
@@ -115,6 +121,7 @@ def read_manifest(
     classes: Sequence[str] | None = None,
     test_fold: int = 0,
     outside_root: bool = False,
+    frames: bool = False,
 ) -> Listing:
     """The data set that a manifest lists. Raises UserError naming file and line for whatever is wrong in it.
 
@@ -124,44 +131,52 @@ def read_manifest(
         classes: class order; else `classes.txt` beside the manifest, else sorted names (integers stay as they are).
         test_fold: the test videos, where there are folds and no `split`.
         outside_root: paths may lead out of `root`.
+        frames: the paths are those of folders of images.
     """
     if not root.is_dir():
         hint = "data.root is the folder from which the manifest's paths start"
         raise UserError(f"data.root: there is no folder {root}", hint)
     rows, columns = read_rows(manifest, root, outside_root)
-    _refuse_missing_files(rows, manifest, root)
+    _refuse_missing_files(rows, manifest, root, frames)
     if LABEL in columns and not any(row.label for row in rows):
         hint = "leave the column out for a list that is used in pretraining only"
         raise UserError(f"{manifest}: there is no class: the column 'label' is empty in all {len(rows)} rows", hint)
-    return _listing(rows, columns, test_fold, _class_names(manifest.parent, classes), str(manifest))
+    return listing_of(rows, columns, test_fold, class_names_of(manifest.parent, classes), str(manifest))
 
 
-def read_class_folders(root: Path, classes: Sequence[str] | None = None) -> Listing:
-    """The data set of a tree with one folder a class, or of such trees below `train` and `test`."""
-    rows = read_folders(root)
+def read_class_folders(root: Path, classes: Sequence[str] | None = None, frames: bool = False) -> Listing:
+    """The data set of a tree with one folder a class, or of such trees below `train` and `test`.
+
+    Args:
+        frames: videos are folders of images, not files.
+    """
+    rows = read_folders(root, frames)
     columns = ("path", "label", "split") if any(row.split == "train" for row in rows) else ("path", "label")
-    return _listing(rows, columns, 0, _class_names(root, classes), str(root))
+    return listing_of(rows, columns, 0, class_names_of(root, classes), str(root))
 
 
-def _class_names(folder: Path, classes: Sequence[str] | None) -> tuple[str, ...] | None:
+def class_names_of(folder: Path, classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The given class names, else those of a `classes.txt` in the folder, if there is one."""
     if classes is not None:
         return checked_class_names(list(classes), "data.classes")
     file = folder / CLASS_FILE
     return read_class_names(file) if file.is_file() else None
 
 
-def _refuse_missing_files(rows: Sequence[Row], manifest: Path, root: Path) -> None:
-    missing = [row for row in rows if not os.path.exists(row.path)]
+def _refuse_missing_files(rows: Sequence[Row], manifest: Path, root: Path, frames: bool) -> None:
+    is_there, things = (os.path.isdir, "folders of images") if frames else (os.path.exists, "files")
+    missing = [row for row in rows if not is_there(row.path)]
     if missing:
         first = missing[0]
-        message = f"{manifest}: {len(missing)} of {len(rows)} files are missing below {root}"
+        message = f"{manifest}: {len(missing)} of {len(rows)} {things} are missing below {root}"
         hint = "paths are relative to data.root; is that the right folder?"
         raise UserError(f"{message}; the first stands in {first.where.rpartition(', ')[2]}: {first.path}", hint)
 
 
-def _listing(
+def listing_of(
     rows: Sequence[Row], columns: Sequence[str], test_fold: int, names: Sequence[str] | None, where: str
 ) -> Listing:
+    """The data set of rows that are read and found; the arguments of `class_indices` and `split_rows`."""
     label, class_names = class_indices(rows, names, where)
     split, rule = split_rows(rows, columns, label, test_fold, where)
     has_labels = max(label) >= 0

@@ -10,7 +10,6 @@ it in microseconds, without a system call.
 from __future__ import annotations
 
 import fcntl
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from rich.progress import track
 from vssl.config.errors import UserError, WorkError
 from vssl.records.atomic import atomic, writable
 from vssl.records.hashes import hash_of
+from vssl.video import addresses
 from vssl.video.decode import Reader, Verdict, Video, VideoError
 
 VERSION = 2
@@ -79,7 +79,7 @@ class PreparedReader:
     def open(self, path: str, start_s: float = NAN, end_s: float = NAN) -> AbstractContextManager[Video]:
         i = self._place.get(path)
         if i is None:
-            raise WorkError(f"{path} is not in the prepared set {self._index_file}")
+            raise WorkError(f"{addresses.name(path)} is not in the prepared set {self._index_file}")
         video = self._whole.get(i)
         if video is None:
             video = self._whole[i] = self._video(i)
@@ -95,7 +95,7 @@ class PreparedReader:
         stored = self._bytes[index.offset[i] : index.offset[i + 1]]
         if zlib.crc32(stored.data) != index.check[i]:
             raise WorkError(
-                f"{self._index_file.with_suffix('.bin')} is damaged: the frames of {path} have changed",
+                f"{self._index_file.with_suffix('.bin')} is damaged: the frames of {addresses.name(path)} have changed",
                 "delete the file and run the same command again",
             )
         frames = stored.reshape(-1, height, width, 3)
@@ -160,12 +160,11 @@ def _name(paths: Sequence[str], reader: Reader) -> str:
 
 
 def _state(path: str) -> tuple[int, int]:
-    """Size and modification time; of a missing file -1, which the reader will refuse."""
+    """Size and modification time of the file behind; of a missing file -1, which the reader will refuse."""
     try:
-        status = os.stat(path)
+        return addresses.state(path)
     except OSError:
         return -1, -1
-    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

@@ -1,22 +1,20 @@
 """What is opened at all: which file, which of its streams, frames of what size."""
 
-import os
-import stat
-
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
+from vssl.video import addresses
 from vssl.video.errors import Limits, VideoError, translated
 
 
 def refuse_odd_files(path: str) -> None:
     """Only files with content are opened: a pipe would block, a folder or device has no end."""
     with translated(path, "unreadable", "cannot be opened"):
-        status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
+        regular, size = addresses.is_regular(path), addresses.size(path)
+    if not regular:
         raise VideoError(path, "unreadable", "this is no regular file")
-    if status.st_size == 0:
+    if size == 0:
         raise VideoError(path, "empty", "the file has 0 bytes")
 
 

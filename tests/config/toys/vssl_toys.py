@@ -92,6 +92,18 @@ class Inherited(Listed):
     pass
 
 
+class Counted(Data):
+    def __init__(self, num_videos: int = 3, **shared) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**shared)
+        self.num_videos = num_videos
+
+
+class Mix(Data):
+    def __init__(self, sets: dict[str, Data], weights: dict[str, float] | None = None) -> None:
+        super().__init__()
+        self.sets, self.weights = sets, weights
+
+
 BASE = Augment()
 
 
