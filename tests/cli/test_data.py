@@ -151,7 +151,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("to_group", [True, False], ids=["terminal", "kill"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_leave_no_file_and_no_process(
+def test_signals_leave_no_list_and_no_process(
     tmp_path: Path, make_video: MakeVideo, number: signal.Signals, code: int, to_group: bool
 ) -> None:
     video = make_video(tmp_path / "a.mp4", frames=200)
@@ -171,5 +171,5 @@ def test_signals_leave_no_file_and_no_process(
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (code, "")
     assert err == ("interrupted\n" if number == signal.SIGINT else "terminated\n")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "clips"]
+    assert not (tmp_path / "new" / "check.csv").exists()
     assert gone(workers)

@@ -12,15 +12,16 @@ import pytest
 from tests.processes import alive, gone
 from tests.video.check_faults import look
 from vssl.config.errors import WorkError
-from vssl.video.check_all import CheckSettings, check_all
+from vssl.video.check_all import check_all
 from vssl.video.errors import Limits
+from vssl.video.pool import PoolSettings
 
 MakeVideo = Callable[..., Path]
 
 
 def test_files_are_shared_out_and_each_is_told_once() -> None:
     paths = [f"{number}.mp4" for number in range(200)]
-    found = list(check_all(paths, CheckSettings(workers=3), look))
+    found = list(check_all(paths, PoolSettings(workers=3), look))
     assert sorted(one.path for one in found) == sorted(paths)
     pids = {int(one.reason) for one in found}
     assert 1 <= len(pids) <= 3 and os.getpid() not in pids
@@ -40,7 +41,7 @@ def test_what_hangs_or_crashes_harms_no_other_file(workers: int) -> None:
     }
     good = [f"{number}.mp4" for number in range(8)]
     paths = [path for pair in zip(good, [*bad, *bad], strict=True) for path in pair][:12] + good[6:]
-    found = list(check_all(list(dict.fromkeys(paths)), CheckSettings(workers=workers, timeout_s=2), look))
+    found = list(check_all(list(dict.fromkeys(paths)), PoolSettings(workers=workers, timeout_s=2), look))
     verdicts = {one.path: (one.verdict, one.reason) for one in found}
     assert len(found) == len(verdicts) == 12
     assert {path: verdicts[path] for path in bad} == bad
@@ -48,7 +49,7 @@ def test_what_hangs_or_crashes_harms_no_other_file(workers: int) -> None:
 
 
 def test_leaving_early_ends_the_workers() -> None:
-    findings = check_all(["first.mp4", *(f"hang{n}.mp4" for n in range(5))], CheckSettings(workers=2), look)
+    findings = check_all(["first.mp4", *(f"hang{n}.mp4" for n in range(5))], PoolSettings(workers=2), look)
     pid = int(next(findings).reason)
     assert alive(pid)
     findings.close()
@@ -57,40 +58,40 @@ def test_leaving_early_ends_the_workers() -> None:
 
 def test_memory_is_bounded_for_each_file(tmp_path: Path, make_video: MakeVideo) -> None:
     small, large = make_video(tmp_path / "a.mp4", frames=5), make_video(tmp_path / "b.mp4", frames=2, size=(2160, 4096))
-    tight = CheckSettings(workers=1, memory_bytes=20_000_000)
+    tight = PoolSettings(workers=1, memory_bytes=20_000_000)
     found = {one.path: one for one in check_all([str(large), str(small)], tight)}
     assert (found[str(small)].verdict, found[str(small)].frames) == ("ok", 5)
     assert (found[str(large)].verdict, found[str(large)].frames) == ("too_large", 0)
     assert "more memory than this process may have" in found[str(large)].reason
-    (ample,) = check_all([str(large)], CheckSettings(workers=1))
+    (ample,) = check_all([str(large)], PoolSettings(workers=1))
     assert (ample.verdict, ample.frames) == ("ok", 2)
 
 
 def test_memory_of_the_worker_itself_is_not_counted(tmp_path: Path, make_video: MakeVideo) -> None:
-    (found,) = check_all([str(make_video(tmp_path / "a.mp4"))], CheckSettings(memory_bytes=10_000_000))
+    (found,) = check_all([str(make_video(tmp_path / "a.mp4"))], PoolSettings(memory_bytes=10_000_000))
     assert found.verdict == "ok"
 
 
 def test_a_worker_that_does_not_start_is_no_fault_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(WorkError, match="a worker of the check does not start: ended with exit code 1"):
-        list(check_all(["a.mp4"], CheckSettings(workers=1), look))
+    with pytest.raises(WorkError, match="a worker does not start: ended with exit code 1"):
+        list(check_all(["a.mp4"], PoolSettings(workers=1), look))
 
 
 def test_modules_of_the_working_directory_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
     monkeypatch.chdir(tmp_path)
-    (found,) = check_all(["a.mp4"], CheckSettings(workers=1), look)
+    (found,) = check_all(["a.mp4"], PoolSettings(workers=1), look)
     assert found.verdict == "ok"
 
 
 ORPHANING = """
 import os, signal, sys
 from tests.video.check_faults import look
-from vssl.video import check_all
+from vssl.video import check_all, pool
 
-check_all.GRACE_S = 0
-findings = check_all.check_all(sys.argv[1:], check_all.CheckSettings(workers=1, timeout_s=1), look)
+pool.GRACE_S = 0
+findings = check_all.check_all(sys.argv[1:], pool.PoolSettings(workers=1, timeout_s=1), look)
 print(next(findings).reason, flush=True)
 {then}
 os.kill(os.getpid(), signal.SIGKILL)
@@ -117,7 +118,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(second: str, then: str) 
 
 
 def test_workers_do_not_hear_the_signals_that_a_terminal_sends() -> None:
-    findings = check_all([f"{number}.mp4" for number in range(20)], CheckSettings(workers=1), look)
+    findings = check_all([f"{number}.mp4" for number in range(20)], PoolSettings(workers=1), look)
     pid = int(next(findings).reason)
     os.kill(pid, signal.SIGINT)
     os.kill(pid, signal.SIGTERM)
@@ -135,7 +136,7 @@ def test_workers_do_not_hear_the_signals_that_a_terminal_sends() -> None:
 )
 def test_settings_are_checked(wrong: dict[str, float], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        CheckSettings(**wrong)  # type: ignore[arg-type]
+        PoolSettings(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["pixels", "frames", "seconds", "output_bytes", "decoded_pixels"])

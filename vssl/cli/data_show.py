@@ -31,7 +31,7 @@ def run(arguments: Arguments) -> int:
     from vssl.training.shown import Show, first_step, shown
 
     try:
-        show = Show(**own_arguments(own, {PREFIX: Show})[PREFIX])
+        show = Show(**own_arguments(own, {PREFIX: [Show]})[Show])
     except ValueError as error:
         raise ConfigError(f"data.show: {error}") from error
     if DRY_RUN in arguments.flags:

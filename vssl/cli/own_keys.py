@@ -1,17 +1,17 @@
 """Keys that only one command knows, from words to arguments of the classes that they belong to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vssl.cli.arguments import Arguments
 
 
-def own_arguments(words: Iterable[str], classes: Mapping[str, type]) -> dict[str, dict[str, Any]]:
-    """`{prefix: arguments}` for the class behind each prefix, checked against its constructor's annotations.
+def own_arguments(words: Iterable[str], classes: Mapping[str, Sequence[type]]) -> dict[type, dict[str, Any]]:
+    """`{class: arguments}`, checked against the constructors' annotations.
 
     Args:
         words: `key=value`, every key known to be one of the command's own.
-        classes: by what stands before the last dot of a key, dot included.
+        classes: by what stands before the last dot of a key, dot included; no two of a prefix share an argument.
     Raises:
         ConfigError: a value is of a wrong kind; all of them in one message.
     """
@@ -20,12 +20,12 @@ def own_arguments(words: Iterable[str], classes: Mapping[str, type]) -> dict[str
     from vssl.config.values import Binder
 
     binder = Binder()
-    given: dict[str, dict[str, Any]] = {prefix: {} for prefix in classes}
+    given: dict[type, dict[str, Any]] = {cls: {} for group in classes.values() for cls in group}
     for word in words:
         key, _, text = word.partition("=")
         prefix, name = _divided(key)
-        annotation = schema_of(classes[prefix]).arguments[name].annotation
-        given[prefix][name] = binder.value(_number(text), annotation, key).plain()
+        (cls,) = (cls for cls in classes[prefix] if name in schema_of(cls).arguments)
+        given[cls][name] = binder.value(_plain(text), schema_of(cls).arguments[name].annotation, key).plain()
     refuse_if_any(binder.problems)
     return given
 
@@ -56,7 +56,9 @@ def _divided(key: str) -> tuple[str, str]:
     return before + dot, name
 
 
-def _number(text: str) -> float | str:
+def _plain(text: str) -> float | bool | str:
+    if text in ("true", "false"):
+        return text == "true"
     for kind in (int, float):
         try:
             return kind(text)

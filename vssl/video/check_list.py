@@ -17,12 +17,13 @@ SUFFIXES = (
 )  # fmt: skip
 
 
-def files_to_check(what: Path, root: Path | None = None) -> dict[str, str]:
+def files_to_check(what: Path, root: Path | None = None, command: str = "data check") -> dict[str, str]:
     """{path relative to the folder or root: path to open}, sorted.
 
     Args:
         what: a folder (searched to any depth, through links too; hidden names are left out), a manifest, or one video.
         root: the folder from which a manifest's paths start; None: that of the manifest.
+        command: named in messages.
     Raises:
         UserError: there is no such thing, a folder or manifest cannot be read, or there is not one video.
     """
@@ -32,9 +33,9 @@ def files_to_check(what: Path, root: Path | None = None) -> dict[str, str]:
         )
         raise UserError(f"data.root: {wrong}")
     if what.is_dir():
-        base, paths = what, list(_videos(what, set()))
+        base, paths = what, list(_videos(what, set(), command))
     elif not what.exists():
-        raise UserError(f"data check: there is no folder or manifest {what}")
+        raise UserError(f"{command}: there is no folder or manifest {what}")
     elif _is_video(what.name):
         base, paths = what.parent, [str(what)]
     else:
@@ -42,23 +43,23 @@ def files_to_check(what: Path, root: Path | None = None) -> dict[str, str]:
         paths = [row.path for row in read_rows(what, base)[0]]
     if not paths:
         hint = f"files are looked for to any depth by these suffixes: {' '.join(sorted(SUFFIXES))}"
-        raise UserError(f"data check: there are no videos in {what}", hint)
+        raise UserError(f"{command}: there are no videos in {what}", hint)
     return dict(sorted((os.path.relpath(path, base), path) for path in paths))
 
 
-def _videos(folder: Path, above: set[tuple[int, int]]) -> Iterator[str]:
+def _videos(folder: Path, above: set[tuple[int, int]], command: str) -> Iterator[str]:
     """Not only regular files: a pipe or a dead link that is named like a video is found, too, and told unreadable."""
     try:
         status = os.stat(folder)
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError as error:
-        raise UserError(f"data check: the folder {folder} cannot be read: {error.strerror}") from error
+        raise UserError(f"{command}: the folder {folder} cannot be read: {error.strerror}") from error
     identity = (status.st_dev, status.st_ino)
     if identity in above:  # a link to a folder that it lies in
         return
     for entry in entries:
         if entry.is_dir():
-            yield from _videos(Path(entry.path), {*above, identity})
+            yield from _videos(Path(entry.path), {*above, identity}, command)
         elif _is_video(entry.name):
             yield entry.path
 

@@ -1,6 +1,6 @@
 """The process in which files are decoded, so that one that hangs or crashes the decoder takes nothing else with it.
 
-Started by `check_all` as `python -P -m vssl.video.check_worker DESCRIPTOR`; it ends when the other end of that pipe is
+Started by `pool` as `python -P -m vssl.video.check_worker DESCRIPTOR`; it ends when the other end of that pipe is
 closed, so that it does not outlive its parent.
 """
 
@@ -14,20 +14,20 @@ from multiprocessing.connection import Connection
 # FFmpeg, numpy and PyAV are loaded here, before the bound on memory is set: it is for what a file takes beyond them.
 from vssl.video import check  # noqa: F401
 
-READY = None  # the first message; the others are findings
+READY = None  # the first message; the others are results
 
 
 def main() -> None:
     with Connection(int(sys.argv[1])) as parent, suppress(EOFError, BrokenPipeError):
-        limits, look, alarm_s, memory_bytes = parent.recv()
+        limits, work, alarm_s, memory_bytes = parent.recv()
         _bound_memory(memory_bytes)
         parent.send(READY)
         while True:
-            path = parent.recv()
+            task = parent.recv()
             signal.setitimer(signal.ITIMER_REAL, alarm_s)  # its default action ends the process, whatever it is in
-            finding = look(path, limits)
+            result = work(task, limits)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            parent.send(finding)
+            parent.send(result)
 
 
 def _bound_memory(more_bytes: int) -> None:
