@@ -12,8 +12,8 @@ from peers import AUGMENTERS, loaded
 from timing import timed
 from torch import Tensor
 
-from vssl.video.augment import apply, draw
-from vssl.video.crops import crop_boxes, crops_resize
+from vssl.video.augmentation.augment import apply, draw
+from vssl.video.augmentation.crops import crop_boxes, crops_resize
 from vssl.video.views import Augment
 
 OURS = "ours"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from peers import READERS, Opener, Read, loaded
 from timing import timed
 
-from vssl.video.decode import PyAVReader
+from vssl.video.decoding.decode import PyAVReader
 
 FRAMES, STRIDE = 16, 4
 GOPS = (12, 250)

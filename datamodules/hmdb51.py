@@ -10,8 +10,8 @@ from typing import Literal
 
 from vssl.config.errors import UserError
 from vssl.listed import Lists, OfficialVideos
-from vssl.video.entries import Entry, class_file, find_file, lines, read_text
-from vssl.video.locate import stem
+from vssl.video.lists.entries import Entry, class_file, find_file, lines, read_text
+from vssl.video.lists.locate import stem
 
 CLASS_FILES = ("classes.txt", "label_map_hmdb51.txt", "label_map.txt")
 _FILE = re.compile(r"([^.].*)_test_split([123])\.txt")

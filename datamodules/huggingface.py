@@ -6,11 +6,11 @@ from pathlib import Path
 
 from vssl.config.errors import ConfigError, UserError, WorkError, nearest
 from vssl.listed import ListedVideos
-from vssl.video.classes import checked_class_names
-from vssl.video.lists import Listing, listing_of
-from vssl.video.manifest import Row, relative_path
-from vssl.video.table_splits import split_files
-from vssl.video.tables import Table, TableRow, read_table
+from vssl.video.lists.classes import checked_class_names
+from vssl.video.lists.manifest import Row, relative_path
+from vssl.video.lists.samples import Listing, listing_of
+from vssl.video.lists.table_splits import split_files
+from vssl.video.lists.tables import Table, TableRow, read_table
 
 INSTALL = "pip install 'vssl[huggingface]'"
 LIKELY_TESTS = ("test", "validation")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from datamodules.video_list import VideoList
 from vssl.config.errors import ConfigError, UserError
-from vssl.video.lists import Listing, class_names_of, listing_of
-from vssl.video.manifest import Row
+from vssl.video.lists.manifest import Row
+from vssl.video.lists.samples import Listing, class_names_of, listing_of
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 SPLITS = {"train": "train", "val": "test", "test": "test", "unlabelled": "unlabelled"}

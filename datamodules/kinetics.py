@@ -19,8 +19,8 @@ from typing import Literal
 
 from vssl.config.errors import UserError
 from vssl.listed import Lists, OfficialVideos
-from vssl.video.class_folders import VIDEO_SUFFIXES
-from vssl.video.entries import (
+from vssl.video.lists.class_folders import VIDEO_SUFFIXES
+from vssl.video.lists.entries import (
     Entry,
     class_file,
     numbered_lines,
@@ -28,7 +28,7 @@ from vssl.video.entries import (
     refuse_outside,
     refuse_unknown,
 )
-from vssl.video.manifest import relative_path
+from vssl.video.lists.manifest import relative_path
 
 EDITIONS = (400, 600, 700)
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from vssl.config.errors import ConfigError, UserError, WorkError, nearest
 from vssl.datamodule import SPLITS, Split, VideoDataModule
 from vssl.records.hashes import hash_of
-from vssl.video.decode import NAN, Reader, Video
-from vssl.video.lists import Samples
+from vssl.video.decoding.decode import NAN, Reader, Video
+from vssl.video.lists.samples import Samples
 from vssl.video.mixture import Mixture
 
 # What the mix decides for all of its sets, by the argument's name.

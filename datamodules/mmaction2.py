@@ -16,9 +16,9 @@ from typing import Literal
 
 from vssl.config.errors import ConfigError, UserError, nearest
 from vssl.listed import Lists, OfficialVideos
-from vssl.video.classes import read_class_names
-from vssl.video.entries import Entry, class_file, numbered_lines, refuse_doubles, refuse_outside
-from vssl.video.manifest import relative_path
+from vssl.video.lists.classes import read_class_names
+from vssl.video.lists.entries import Entry, class_file, numbered_lines, refuse_doubles, refuse_outside
+from vssl.video.lists.manifest import relative_path
 
 NUMBERS = {"videos": 1, "frames": 2, "frames_with_offset": 3}
 

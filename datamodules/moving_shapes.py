@@ -29,8 +29,8 @@ from vssl.records.atomic import writable, write_text
 from vssl.records.folders import cache_dir
 from vssl.records.hashes import hash_of
 from vssl.records.locks import waiting_lock
-from vssl.video.encode import write_video
-from vssl.video.lists import Samples
+from vssl.video.decoding.encode import write_video
+from vssl.video.lists.samples import Samples
 
 Level = TypeVar("Level")
 Floats = NDArray[np.floating[Any]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vssl.config.errors import UserError
 from vssl.listed import Lists, OfficialVideos
-from vssl.video.entries import Entry, find_file, json_field, json_rows, read_json, refuse_unknown
+from vssl.video.lists.entries import Entry, find_file, json_field, json_rows, read_json, refuse_unknown
 
 PREFIX = "something-something-v2-"
 _BRACKETS = str.maketrans("", "", "[]")

@@ -10,8 +10,8 @@ from typing import Literal
 
 from vssl.config.errors import UserError
 from vssl.listed import Lists, OfficialVideos
-from vssl.video.entries import Entry, find_file, lines, read_text, refuse_unknown
-from vssl.video.locate import stem
+from vssl.video.lists.entries import Entry, find_file, lines, read_text, refuse_unknown
+from vssl.video.lists.locate import stem
 
 _GROUP = re.compile(r"(.*_g\d+)_c\d+")
 

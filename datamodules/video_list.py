@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vssl.config.errors import ConfigError, nearest
 from vssl.listed import ListedVideos
-from vssl.video.lists import Listing, read_class_folders, read_manifest
+from vssl.video.lists.samples import Listing, read_class_folders, read_manifest
 
 
 class VideoList(ListedVideos):

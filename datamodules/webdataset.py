@@ -11,13 +11,13 @@ from rich.progress import track
 from vssl.config.errors import ConfigError, UserError
 from vssl.listed import ListedVideos
 from vssl.records.folders import cache_dir
-from vssl.video.addresses import Span
-from vssl.video.classes import checked_class_names, read_class_names
-from vssl.video.lists import CLASS_FILE, Listing, listing_of
-from vssl.video.manifest import Row
-from vssl.video.remote import file_system, is_remote
-from vssl.video.shard_names import shards
-from vssl.video.tar_index import LabelForm, LabelRule, ShardIndex, shard_index
+from vssl.video.decoding.addresses import Span
+from vssl.video.decoding.remote import file_system, is_remote
+from vssl.video.lists.classes import checked_class_names, read_class_names
+from vssl.video.lists.manifest import Row
+from vssl.video.lists.samples import CLASS_FILE, Listing, listing_of
+from vssl.video.lists.shard_names import shards
+from vssl.video.lists.tar_index import LabelForm, LabelRule, ShardIndex, shard_index
 
 REQUESTS = 8  # shards on a server that are indexed side by side
 PARTS = ("train", "test", "unlabelled")

@@ -9,8 +9,8 @@ import pytest
 from vssl.config.errors import UserError
 from vssl.listed import Counted, Lists, OfficialVideos, lists_of, missing_of
 from vssl.records.hashes import part_hashes
-from vssl.video.entries import Entry
-from vssl.video.locate import locate
+from vssl.video.lists.entries import Entry
+from vssl.video.lists.locate import locate
 
 
 class Numbers(OfficialVideos):
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     def refuse(folder: str) -> None:
         raise PermissionError(13, "Permission denied", folder)
 
-    monkeypatch.setattr("vssl.video.locate.os.scandir", refuse)
+    monkeypatch.setattr("vssl.video.lists.locate.os.scandir", refuse)
     with pytest.raises(UserError, match="data.root: .* cannot be read: Permission denied"):
         locate(tmp_path, entries("a"))
 
@@ -157,7 +157,9 @@ def test_each_folder_is_read_once_and_no_file_is_asked_for(tmp_path: Path, monke
     calls: list[str] = []
     for name in ("scandir", "stat"):
         real: Callable[..., object] = getattr(os, name)
-        monkeypatch.setattr(f"vssl.video.locate.os.{name}", lambda path, real=real: (calls.append(path), real(path))[1])
+        monkeypatch.setattr(
+            f"vssl.video.lists.locate.os.{name}", lambda path, real=real: (calls.append(path), real(path))[1]
+        )
     listed = [Entry("", f"{i % 4}/{i}.mp4", 0, "", path=f"{i % 4}/{i}.mp4") for i in range(100)]
     assert None not in locate(tmp_path, listed)
     assert len(calls) <= 3 * 4

@@ -20,16 +20,16 @@ from torch.utils.data import DataLoader
 from vssl.config.errors import ConfigError, UserError, WorkError
 from vssl.ranks import gather
 from vssl.records.folders import cache_dir
-from vssl.video.augment import apply, draw
+from vssl.video.augmentation.augment import apply, draw
 from vssl.video.clips import ClipDataset
-from vssl.video.decode import Reader
+from vssl.video.decoding.decode import Reader
+from vssl.video.decoding.errors import Limits
+from vssl.video.decoding.libraries import refuse_absent
+from vssl.video.decoding.prepared import prepare
+from vssl.video.decoding.readers import reader_of
 from vssl.video.digests import TENSOR_BATCHES, ClipDigest, tensor_digests
-from vssl.video.errors import Limits
-from vssl.video.libraries import refuse_absent
-from vssl.video.lists import Samples, list_content_hash
+from vssl.video.lists.samples import Samples, list_content_hash
 from vssl.video.mixture import Mixture
-from vssl.video.prepared import prepare
-from vssl.video.readers import reader_of
 from vssl.video.sampler import BatchSampler
 from vssl.video.unreadable import Bad, BadVideos, TrainingBatch, TrainingClips, Unreadable, collate_training
 from vssl.video.views import Views

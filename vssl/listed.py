@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from vssl.config.errors import ConfigError, UserError
 from vssl.datamodule import SPLITS, Split, VideoDataModule
-from vssl.video.entries import Entry, refuse_doubles
-from vssl.video.images import image_names
-from vssl.video.lists import LABEL, Listing, Samples
-from vssl.video.locate import locate
-from vssl.video.splits import few
+from vssl.video.decoding.images import image_names
+from vssl.video.lists.entries import Entry, refuse_doubles
+from vssl.video.lists.locate import locate
+from vssl.video.lists.samples import LABEL, Listing, Samples
+from vssl.video.lists.splits import few
 
 FEWEST = 8  # training videos; fewer cannot be divided into classes, selection and test
 EXAMPLES = 10  # missing videos that a record names

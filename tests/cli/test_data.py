@@ -128,7 +128,7 @@ def test_wrong_requests_write_nothing(
     (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vssl.video.check_all.check_all", lambda *_: pytest.fail("files were decoded"))
+    monkeypatch.setattr("vssl.video.upkeep.check_all.check_all", lambda *_: pytest.fail("files were decoded"))
     assert main(["data", "check", *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -13,7 +13,7 @@ import pytest
 
 from tests.processes import gone
 from vssl.cli.main import main
-from vssl.video import check_all
+from vssl.video.upkeep import check_all
 
 MakeVideo = Callable[..., Path]
 VIDEOS = 40
@@ -107,7 +107,7 @@ def test_more_workers_are_no_other_check(clips: Path, monkeypatch: pytest.Monkey
 def test_two_checks_into_one_list_are_refused(
     clips: Path, make_video: MakeVideo, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from vssl.video.journal import Journal
+    from vssl.video.upkeep.journal import Journal
 
     with Journal(Path("check.csv.partial"), {}):
         assert check() == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vssl.cli.main import main
-from vssl.video import overlap_hashes
+from vssl.video.upkeep import overlap_hashes
 
 MakeVideo = Callable[..., Path]
 

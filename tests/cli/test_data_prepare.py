@@ -16,8 +16,8 @@ import pytest
 
 from tests.processes import gone
 from vssl.cli.main import main
-from vssl.video.decode import PyAVReader
-from vssl.video.lists import read_class_folders, read_manifest
+from vssl.video.decoding.decode import PyAVReader
+from vssl.video.lists.samples import read_class_folders, read_manifest
 
 MakeVideo = Callable[..., Path]
 COMMAND = [sys.executable, "-m", "vssl", "data", "prepare"]
@@ -250,7 +250,7 @@ def _children(pid: int) -> list[int]:
 
 
 def test_two_at_once_are_refused(tmp_path: Path, make_video: MakeVideo, capsys: pytest.CaptureFixture[str]) -> None:
-    from vssl.video.journal import Journal
+    from vssl.video.upkeep.journal import Journal
 
     make_video(tmp_path / "clips/a.mp4", frames=2)
     (tmp_path / "fast").mkdir()

@@ -22,7 +22,7 @@ from vssl.config.compose import compose
 from vssl.config.paths import take_paths
 from vssl.training.build import Study, assemble
 from vssl.training.shown import Show, ShownSample, shown
-from vssl.video.rand_augment import OPERATIONS
+from vssl.video.augmentation.rand_augment import OPERATIONS
 
 MakeVideo = Callable[..., Path]
 

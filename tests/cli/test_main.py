@@ -93,7 +93,10 @@ def test_traceback_shows_where(
         (["table", "no/such/folder"], "there is no folder no/such/folder"),
         (["table", "seed=1"], "table does not take seed=1; it takes out="),
         (["data"], "data needs to be told what to do"),
-        (["data", "chek", "clips"], "data cannot 'chek'; did you mean 'check'?\n  hint: it can: check, show;"),
+        (
+            ["data", "chek", "clips"],
+            "data cannot 'chek'; did you mean 'check'?\n  hint: it can: check, prepare, overlap,",
+        ),
         (["doctor", "seed=1"], "doctor does not take seed=1; it takes no keys"),
         (["config", "--config-dir", "no/such/folder"], "there is no such folder"),
     ],

@@ -10,8 +10,8 @@ import numpy as np
 
 from vssl.datamodule import VideoDataModule
 from vssl.video.clips import ClipDataset, Item
-from vssl.video.decode import Reader
-from vssl.video.lists import Samples
+from vssl.video.decoding.decode import Reader
+from vssl.video.lists.samples import Samples
 from vssl.video.views import View, Views
 
 

@@ -18,8 +18,9 @@ from tests.conftest import write_grey_video
 from tests.datamodules.packing import clips, same
 from vssl.cli.main import main
 from vssl.config.errors import ConfigError, UserError
-from vssl.video import addresses, tables
-from vssl.video.addresses import Row, Span
+from vssl.video.decoding import addresses
+from vssl.video.decoding.addresses import Row, Span
+from vssl.video.lists.samples import tables
 
 CLASSES = ("wave", "clap")  # not in the order of the alphabet, as the notes of a column may have it
 NOTED = {"info": {"features": {"label": {"names": list(CLASSES), "_type": "ClassLabel"}, "video": {"_type": "Video"}}}}

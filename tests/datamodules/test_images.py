@@ -12,7 +12,7 @@ from PIL import Image
 from datamodules.images import Images
 from vssl.config.errors import UserError, WorkError
 from vssl.datamodule import Loading
-from vssl.video.errors import VideoError
+from vssl.video.decoding.errors import VideoError
 from vssl.video.relations.base import Relation
 from vssl.video.relations.cvrl import Interval
 from vssl.video.relations.independent import Independent

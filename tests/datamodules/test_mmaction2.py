@@ -51,7 +51,7 @@ def test_lists_are_looked_for_beside_the_videos_and_by_their_own_paths(touched: 
 
 
 def test_folders_of_frames(touched: Files) -> None:
-    """Their pixels are read in tests/video/test_frame_folder.py."""
+    """Their pixels are read in tests/video/decoding/test_frame_folder.py."""
     root = touched("k400/a/img_00001.jpg", "k400/b/img_00001.jpg", "k400/b/img_00002.jpg", "c/img_00001.jpg", "d")
     data = listed(root, "k400/a 1 1\nk400/b 2 0\n", "c 1 1\n", form="frames", decoder="frames")
     assert data.samples("train").path.tolist() == [str(root / "k400/a"), str(root / "k400/b")]

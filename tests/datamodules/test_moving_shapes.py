@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from datamodules.moving_shapes import FACTORS, MOTIONS, MovingShapes, Plan, make_plan, render
-from vssl.video.decode import PyAVReader
+from vssl.video.decoding.decode import PyAVReader
 
 FRAMES, STRIDE = 8, 2
 PAIRS = [("right", "left"), ("down", "up"), ("clockwise", "anticlockwise"), ("grow", "shrink")]

@@ -14,8 +14,8 @@ import pytest
 import datamodules.moving_shapes as moving_shapes
 from datamodules.moving_shapes import MovingShapes, make_plan, render
 from vssl.config.errors import UserError, WorkError
-from vssl.video.decode import PyAVReader
-from vssl.video.encode import write_video
+from vssl.video.decoding.decode import PyAVReader
+from vssl.video.decoding.encode import write_video
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -16,9 +16,9 @@ from tests.conftest import write_grey_video
 from tests.datamodules.packing import add, clips, pack, same
 from vssl.cli.main import main
 from vssl.config.errors import ConfigError, UserError
-from vssl.video import tar_index
-from vssl.video.addresses import read_bytes
-from vssl.video.errors import VideoError
+from vssl.video.decoding.addresses import read_bytes
+from vssl.video.decoding.errors import VideoError
+from vssl.video.lists.samples import tar_index
 
 CLASSES = ("clap", "wave")
 

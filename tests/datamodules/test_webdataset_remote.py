@@ -15,8 +15,8 @@ from tests.conftest import write_grey_video
 from tests.datamodules.packing import clips, pack, same
 from vssl.cli.main import main
 from vssl.config.errors import ConfigError, WorkError
-from vssl.video import remote
-from vssl.video.errors import VideoError
+from vssl.video.decoding import remote
+from vssl.video.decoding.errors import VideoError
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("fsspec")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import write_grey_video
 from vssl.cli.main import main
-from vssl.video.check import VERDICTS
+from vssl.video.upkeep.check import VERDICTS
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 FILE = re.compile(r"^`([\w./]+)`:[^`]*?\n\n```\w+\n(.*?)```", re.DOTALL | re.MULTILINE)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vssl.backbones.mean_frame import MeanFrame
 from vssl.evaluation.protocol import Task
-from vssl.video.errors import VideoError
-from vssl.video.lists import Samples
+from vssl.video.decoding.errors import VideoError
+from vssl.video.lists.samples import Samples
 from vssl.video.views import Clip
 
 SIDE, FRAMES = 8, 4

@@ -15,8 +15,8 @@ from vssl.evaluation.features import features
 from vssl.evaluation.freeze import frozen, weights_hash
 from vssl.evaluation.knn import Knn
 from vssl.evaluation.linear import Linear
-from vssl.video.decode import PyAVReader
-from vssl.video.lists import Samples
+from vssl.video.decoding.decode import PyAVReader
+from vssl.video.lists.samples import Samples
 from vssl.video.views import Clip
 
 

@@ -23,7 +23,7 @@ from vssl.evaluation.knn import votes
 from vssl.evaluation.online import KEYS, OnlineProbe
 from vssl.method import Method
 from vssl.training.health import effective_rank, feature_std
-from vssl.video.lists import Samples, select_split
+from vssl.video.lists.samples import Samples, select_split
 from vssl.video.views import Clip
 
 SIDE = 8

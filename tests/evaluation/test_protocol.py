@@ -9,7 +9,7 @@ from vssl.evaluation.knn import Knn
 from vssl.evaluation.linear import Linear
 from vssl.evaluation.protocol import Protocol, Task
 from vssl.records.hashes import hash_of
-from vssl.video.lists import Samples
+from vssl.video.lists.samples import Samples
 
 BOTH = pytest.mark.parametrize("protocol", [Knn(k=1), Linear()], ids=lambda protocol: protocol.name)
 

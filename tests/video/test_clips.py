@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from vssl.config.errors import WorkError
-from vssl.video.augment import draw
+from vssl.video.augmentation.augment import draw
+from vssl.video.augmentation.crops import crop_box, crop_resize
 from vssl.video.clips import ClipBatch, ClipDataset, collate
-from vssl.video.crops import crop_box, crop_resize
-from vssl.video.decode import PyAVReader, VideoError
+from vssl.video.decoding.decode import PyAVReader, VideoError
 from vssl.video.digests import ClipDigest
 from vssl.video.draws import sample_keys
-from vssl.video.lists import Samples
+from vssl.video.lists.samples import Samples
 from vssl.video.relations.same import Same
 from vssl.video.sampler import BatchSampler
 from vssl.video.unreadable import TrainingClips

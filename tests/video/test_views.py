@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vssl.video.augmentation.erase import Erase
+from vssl.video.augmentation.fame import Fame
+from vssl.video.augmentation.rand_augment import RandAugment
 from vssl.video.draws import stream, uniform_stream
-from vssl.video.erase import Erase
-from vssl.video.fame import Fame
-from vssl.video.rand_augment import RandAugment
 from vssl.video.relations.centre import Centre
 from vssl.video.relations.independent import Independent
 from vssl.video.sampling import uniform_start

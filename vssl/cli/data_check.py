@@ -14,13 +14,13 @@ from vssl.cli.own_keys import own_arguments
 from vssl.config.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from vssl.video.check import Finding
-    from vssl.video.journal import Journal
-    from vssl.video.pool import PoolSettings
+    from vssl.video.upkeep.check import Finding
+    from vssl.video.upkeep.journal import Journal
+    from vssl.video.upkeep.pool import PoolSettings
 
 OUT, ROOT = "out", "data.root"
-RESUME = "vssl.video.check_all.Resume"
-SETTINGS, LIMITS = "vssl.video.pool.PoolSettings", "vssl.video.errors.Limits"
+RESUME = "vssl.video.upkeep.check_all.Resume"
+SETTINGS, LIMITS = "vssl.video.upkeep.pool.PoolSettings", "vssl.video.decoding.errors.Limits"
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ def run(arguments: Arguments) -> int:
     from rich.console import Console
 
     from vssl.records.atomic import writable
-    from vssl.video.check_list import files_to_check
-    from vssl.video.check_report import printable, summary, write_findings
-    from vssl.video.journal import Journal
+    from vssl.video.upkeep.check_list import files_to_check
+    from vssl.video.upkeep.check_report import printable, summary, write_findings
+    from vssl.video.upkeep.journal import Journal
 
     root = arguments.own_paths.get(ROOT)
     files = files_to_check(Path(arguments.first), None if root is None else Path(root), COMMAND.name)
@@ -44,7 +44,7 @@ def run(arguments: Arguments) -> int:
     writable(out.parent, keep=False)
     names = {os.path.abspath(path): name for name, path in files.items()}
     writable(out.parent)
-    from vssl.video.check_all import what_counts
+    from vssl.video.upkeep.check_all import what_counts
 
     with Journal(partial, what_counts(settings), fresh) as journal:
         found = _findings(list(names), settings, journal)
@@ -59,7 +59,7 @@ def run(arguments: Arguments) -> int:
 def _findings(paths: Sequence[str], settings: "PoolSettings", journal: "Journal") -> "list[Finding]":
     """What was found before the check was ended, if it was, and what is found now."""
     from vssl.evaluation.progress import track
-    from vssl.video.check_all import check_missing, known_findings
+    from vssl.video.upkeep.check_all import check_missing, known_findings
 
     known = known_findings(paths, journal)
     if known:
@@ -71,9 +71,9 @@ def _findings(paths: Sequence[str], settings: "PoolSettings", journal: "Journal"
 
 
 def _settings(words: Iterable[str]) -> "tuple[PoolSettings, bool]":
-    from vssl.video.check_all import Resume
-    from vssl.video.errors import Limits
-    from vssl.video.pool import PoolSettings
+    from vssl.video.decoding.errors import Limits
+    from vssl.video.upkeep.check_all import Resume
+    from vssl.video.upkeep.pool import PoolSettings
 
     given = own_arguments(words, {"": [PoolSettings, Resume], "limits.": [Limits]})
     try:

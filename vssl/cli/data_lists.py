@@ -9,7 +9,7 @@ from vssl.cli.configure import bound_configuration
 from vssl.config.errors import UserError
 
 if TYPE_CHECKING:
-    from vssl.video.video_set import VideoSet
+    from vssl.video.upkeep.video_set import VideoSet
 
 ROOT = "data.root"
 
@@ -22,7 +22,7 @@ def lists_of(arguments: Arguments, overrides: tuple[str, ...], command: str) -> 
     Raises:
         UserError: neither is given, or one of them cannot be read.
     """
-    from vssl.video.video_set import one_set, read_set
+    from vssl.video.upkeep.video_set import one_set, read_set
 
     configured = any(word.lstrip("+").startswith("data=") for word in overrides)
     words = [arguments.first, *arguments.more] if arguments.first is not None else []
@@ -42,7 +42,7 @@ def _splits(arguments: Arguments, overrides: tuple[str, ...]) -> "list[VideoSet]
     composed, bound = bound_configuration(replace(arguments, overrides=overrides), needed=("data",))
     from vssl.config.bind import construct
     from vssl.datamodule import SPLITS, VideoDataModule
-    from vssl.video.video_set import set_of_samples
+    from vssl.video.upkeep.video_set import set_of_samples
 
     data = construct(bound["data"], VideoDataModule, "data")
     label = next(iter(data.labels()), None)

@@ -14,12 +14,12 @@ from vssl.cli.own_keys import own_arguments, take_own
 from vssl.config.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from vssl.video.overlap_hashes import OverlapSettings
-    from vssl.video.pool import PoolSettings
-    from vssl.video.video_set import Place, VideoSet
+    from vssl.video.upkeep.overlap_hashes import OverlapSettings
+    from vssl.video.upkeep.pool import PoolSettings
+    from vssl.video.upkeep.video_set import Place, VideoSet
 
 OUT, DEFAULT, PREFIX = "out", "overlap.csv", "data.overlap."
-SETTINGS, POOL = "vssl.video.overlap_hashes.OverlapSettings", "vssl.video.pool.PoolSettings"
+SETTINGS, POOL = "vssl.video.upkeep.overlap_hashes.OverlapSettings", "vssl.video.upkeep.pool.PoolSettings"
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,11 @@ def run(arguments: Arguments) -> int:
     from rich.console import Console
 
     from vssl.records.atomic import writable
-    from vssl.video.check_report import printable
-    from vssl.video.overlap import find_overlap
-    from vssl.video.overlap_hashes import OverlapSettings
-    from vssl.video.overlap_report import told, write_pairs
-    from vssl.video.pool import PoolSettings
+    from vssl.video.upkeep.check_report import printable
+    from vssl.video.upkeep.overlap import find_overlap
+    from vssl.video.upkeep.overlap_hashes import OverlapSettings
+    from vssl.video.upkeep.overlap_report import told, write_pairs
+    from vssl.video.upkeep.pool import PoolSettings
 
     given = own_arguments(own, {PREFIX: [OverlapSettings, PoolSettings]})
     try:
@@ -68,7 +68,7 @@ def _hashes(
     from vssl.evaluation.progress import track
     from vssl.records.atomic import writable
     from vssl.records.folders import cache_dir
-    from vssl.video.overlap_hashes import file_hashes, frame_hashes, frames_to_hash, hash_journal
+    from vssl.video.upkeep.overlap_hashes import file_hashes, frame_hashes, frames_to_hash, hash_journal
 
     folder = cache_dir() / "overlap"
     writable(folder)

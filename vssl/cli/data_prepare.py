@@ -12,16 +12,16 @@ from vssl.cli.own_keys import own_arguments
 from vssl.config.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from vssl.video.copy_all import Outcome
-    from vssl.video.copy_plan import Plan
-    from vssl.video.copy_speed import Speed
-    from vssl.video.fast_copy import CopySettings
-    from vssl.video.journal import Journal
-    from vssl.video.pool import PoolSettings
+    from vssl.video.upkeep.copy_all import Outcome
+    from vssl.video.upkeep.copy_plan import Plan
+    from vssl.video.upkeep.copy_speed import Speed
+    from vssl.video.upkeep.fast_copy import CopySettings
+    from vssl.video.upkeep.journal import Journal
+    from vssl.video.upkeep.pool import PoolSettings
 
 OUT, ROOT = "out", "data.root"
-SETTINGS, POOL = "vssl.video.fast_copy.CopySettings", "vssl.video.copy_all.CopyPool"
-LIMITS = "vssl.video.errors.Limits"
+SETTINGS, POOL = "vssl.video.upkeep.fast_copy.CopySettings", "vssl.video.upkeep.copy_all.CopyPool"
+LIMITS = "vssl.video.decoding.errors.Limits"
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,11 @@ def run(arguments: Arguments) -> int:
     from rich.console import Console
 
     from vssl.records.atomic import writable
-    from vssl.video.check_report import printable
-    from vssl.video.copy_all import STATE, what_counts
-    from vssl.video.copy_plan import plan_copies, refuse_folder, write_list
-    from vssl.video.copy_report import REPORT, told, write_report
-    from vssl.video.journal import Journal
+    from vssl.video.upkeep.check_report import printable
+    from vssl.video.upkeep.copy_all import STATE, what_counts
+    from vssl.video.upkeep.copy_plan import plan_copies, refuse_folder, write_list
+    from vssl.video.upkeep.copy_report import REPORT, told, write_report
+    from vssl.video.upkeep.journal import Journal
 
     what, out = Path(arguments.first), Path(arguments.own_paths[OUT])
     root = arguments.own_paths.get(ROOT)
@@ -60,7 +60,7 @@ def _outcomes(
 ) -> "list[Outcome]":
     """Of all copies, in the order of the plan."""
     from vssl.evaluation.progress import track
-    from vssl.video.copy_all import clean_up, kept_copies, make_copies
+    from vssl.video.upkeep.copy_all import clean_up, kept_copies, make_copies
 
     clean_up(plan.jobs, out)
     done = {one.job: one for one in kept_copies(plan.jobs, out, journal)}
@@ -76,8 +76,8 @@ def _speed(outcomes: "Sequence[Outcome]", out: Path, pool: "PoolSettings") -> "S
     """Measured on videos spread over all; None where it could not be."""
     from dataclasses import replace
 
-    from vssl.video.copy_speed import SPAN, VIDEOS, Speed, clip_speed
-    from vssl.video.pool import each_apart
+    from vssl.video.upkeep.copy_speed import SPAN, VIDEOS, Speed, clip_speed
+    from vssl.video.upkeep.pool import each_apart
 
     long_enough = [one.job for one in outcomes if one.copied and one.copied.frames >= SPAN]
     done = long_enough or [one.job for one in outcomes if one.copied]
@@ -91,9 +91,9 @@ def _speed(outcomes: "Sequence[Outcome]", out: Path, pool: "PoolSettings") -> "S
 
 
 def _settings(words: Iterable[str]) -> "tuple[CopySettings, PoolSettings]":
-    from vssl.video.copy_all import CopyPool
-    from vssl.video.errors import Limits
-    from vssl.video.fast_copy import CopySettings
+    from vssl.video.decoding.errors import Limits
+    from vssl.video.upkeep.copy_all import CopyPool
+    from vssl.video.upkeep.fast_copy import CopySettings
 
     given = own_arguments(words, {"": [CopySettings, CopyPool], "limits.": [Limits]})
     try:

@@ -38,7 +38,7 @@ def run(arguments: Arguments) -> int:
         return dry_run(COMMAND.name, composed)
     from vssl.report.contact_sheet import draw_sheet
     from vssl.training.build import assemble
-    from vssl.video.check_report import printable
+    from vssl.video.upkeep.check_report import printable
 
     study = assemble(composed, bound)
     study.check()
@@ -76,7 +76,7 @@ def _note(blocks: "Sequence[Block]") -> str:
 
 def _block(sample: "ShownSample") -> "Block":
     from vssl.report.contact_sheet import Block
-    from vssl.video.check_report import printable
+    from vssl.video.upkeep.check_report import printable
 
     length = len(sample.times)
     facts = [f"{length:,} frames, {sample.times[0]:.2f} to {sample.times[-1]:.2f} s"]

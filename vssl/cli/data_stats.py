@@ -13,10 +13,10 @@ from vssl.config.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from vssl.report.data_stats import Drawn
-    from vssl.video.stats import Stats
+    from vssl.video.upkeep.stats import Stats
 
 OUT, DEFAULT, PREFIX = "out", "stats.csv", "data.stats."
-POOL = "vssl.video.pool.PoolSettings"
+POOL = "vssl.video.upkeep.pool.PoolSettings"
 
 
 def run(arguments: Arguments) -> int:
@@ -25,10 +25,10 @@ def run(arguments: Arguments) -> int:
 
     from vssl.evaluation.progress import track
     from vssl.records.atomic import writable
-    from vssl.video.check_report import printable
-    from vssl.video.pool import PoolSettings, each_apart
-    from vssl.video.stats import look, stats_of
-    from vssl.video.stats_report import told, write_stats
+    from vssl.video.upkeep.check_report import printable
+    from vssl.video.upkeep.pool import PoolSettings, each_apart
+    from vssl.video.upkeep.stats import look, stats_of
+    from vssl.video.upkeep.stats_report import told, write_stats
 
     try:
         pool = PoolSettings(**own_arguments(own, {PREFIX: [PoolSettings]})[PoolSettings])
@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _title(parts: "list[Stats]") -> str:
-    from vssl.video.check_report import printable
+    from vssl.video.upkeep.check_report import printable
 
     videos, unread = sum(one.videos for one in parts), sum(len(one.unread) for one in parts)
     names = ", ".join(printable(one.name) for one in parts[:4]) + (", ..." if len(parts) > 4 else "")

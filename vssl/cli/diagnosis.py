@@ -12,7 +12,7 @@ from typing import Literal
 
 from vssl import __version__
 from vssl.records.folders import cache_dir
-from vssl.video.libraries import LIBRARIES, trouble_with, version_of
+from vssl.video.decoding.libraries import LIBRARIES, trouble_with, version_of
 
 Verdict = Literal["ok", "missing", "optional", "warning"]
 MARKS: dict[Verdict, str] = {"ok": "ok", "missing": "MISSING", "optional": "-", "warning": "!"}

@@ -17,11 +17,11 @@ from vssl.evaluation.protocol import Task
 from vssl.evaluation.shards import in_parts
 from vssl.records.atomic import writable
 from vssl.records.hashes import hash_of
-from vssl.video.augment import apply, draw
+from vssl.video.augmentation.augment import apply, draw
 from vssl.video.clips import ClipBatch, ClipDataset
+from vssl.video.decoding.frame_folder import FrameFolderReader
 from vssl.video.digests import ClipDigest
-from vssl.video.frame_folder import FrameFolderReader
-from vssl.video.lists import Samples, list_content_hash
+from vssl.video.lists.samples import Samples, list_content_hash
 from vssl.video.unreadable import CheckedClips, Unreadable, collate_checked, readable
 from vssl.video.views import View, evaluation_views
 from vssl.video.workers import worker_start

@@ -32,7 +32,7 @@ from vssl.training.callbacks import Probe
 from vssl.training.health import effective_rank, feature_std
 from vssl.video.clips import ClipDataset
 from vssl.video.draws import permutation
-from vssl.video.lists import Samples, select_split
+from vssl.video.lists.samples import Samples, select_split
 from vssl.video.unreadable import CheckedClips, Unreadable
 from vssl.video.views import Clip, evaluation_views
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vssl.backbones.base import Backbone
 from vssl.config.errors import UserError, nearest
-from vssl.video.decode import Reader
-from vssl.video.lists import Samples
+from vssl.video.decoding.decode import Reader
+from vssl.video.lists.samples import Samples
 from vssl.video.views import Clip, evaluation_views
 
 Precision = Literal["fp32", "bf16"]

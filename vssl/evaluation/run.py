@@ -26,7 +26,7 @@ from vssl.records.hashes import PARTS, hash_of, part_hashes
 from vssl.records.locks import waiting_lock
 from vssl.records.record import NoRecord, Record, read_record, write_record
 from vssl.training.settings import Run
-from vssl.video.lists import select_split
+from vssl.video.lists.samples import select_split
 from vssl.video.views import Clip
 
 PREDICTIONS = "predictions.parquet"

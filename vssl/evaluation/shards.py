@@ -13,7 +13,7 @@ import torch
 from vssl.backbones.base import Backbone
 from vssl.config.errors import UserError, WorkError
 from vssl.evaluation.protocol import Task
-from vssl.video.lists import Samples
+from vssl.video.lists.samples import Samples
 from vssl.video.workers import worker_start
 
 T = TypeVar("T")

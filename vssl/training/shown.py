@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vssl.training.build import Study
-from vssl.video.augment import Drawn
+from vssl.video.augmentation.augment import Drawn
 from vssl.video.checks import within
-from vssl.video.lists import Samples
+from vssl.video.lists.samples import Samples
 from vssl.video.sampler import Slot
 from vssl.video.unreadable import TrainingClips
 

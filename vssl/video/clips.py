@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vssl.config.errors import WorkError
-from vssl.video import addresses
-from vssl.video.crops import Box, crop_boxes, crops_resize
-from vssl.video.decode import Reader, VideoError
+from vssl.video.augmentation.crops import Box, crop_boxes, crops_resize
+from vssl.video.decoding import addresses
+from vssl.video.decoding.decode import Reader, VideoError
 from vssl.video.draws import stream, uniform_stream
-from vssl.video.lists import Samples
+from vssl.video.lists.samples import Samples
 from vssl.video.views import Views
 
 

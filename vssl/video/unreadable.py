@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from vssl.config.errors import UserError, WorkError
 from vssl.video.clips import ClipBatch, ClipDataset, Item, collate
-from vssl.video.errors import VideoError
+from vssl.video.decoding.errors import VideoError
 from vssl.video.sampler import BatchSampler, Slot
 
 SHOWN = 10

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vssl.records.hashes import hash_of
+from vssl.video.augmentation.erase import Erase
+from vssl.video.augmentation.fame import Fame
+from vssl.video.augmentation.rand_augment import RandAugment
 from vssl.video.checks import at_least, one_of, ordered, within
-from vssl.video.erase import Erase
-from vssl.video.fame import Fame
 from vssl.video.published import dense, segments, walk
-from vssl.video.rand_augment import RandAugment
 from vssl.video.relations.base import Relation
 from vssl.video.relations.centre import Centre
 from vssl.video.relations.independent import Independent

@@ -1,0 +1,1 @@
+"""Which videos there are: manifests, folders, published lists, shards, tables; and how they are divided."""

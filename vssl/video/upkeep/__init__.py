@@ -1,0 +1,1 @@
+"""What `vssl data` does with whole sets: checking, copying, finding what is there twice, counting."""
