@@ -22,7 +22,7 @@ from vssl import _torchvision  # noqa: F401  (before anything that imports torch
 # isort: split
 import torch
 from augmenting import from_crops, from_frames
-from decoding import GOPS, decoding, made_clips, two_views
+from decoding import GOPS, decoding, made_clips, prepared, two_views
 from loading import device, flow, waiting
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +37,8 @@ def main(words: list[str]) -> None:
     rounds = 1 if options.smoke else options.rounds
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.clips or made_clips(Path(scratch) / "made", seconds=4 if options.smoke else 10)
+        copies = Path(scratch) / "copies"
+        copies.mkdir()
         for gop in GOPS:
             clips = sorted(str(path) for path in folder.glob(f"*_g{gop}.mp4"))
             if not clips:
@@ -45,6 +47,7 @@ def main(words: list[str]) -> None:
                 (f"one clip, opened per sample, GOP {gop}", decoding(clips, rounds, kept_open=False, missing=missing)),
                 (f"one clip, files kept open, GOP {gop}", decoding(clips, rounds, kept_open=True, missing=missing)),
                 (f"two views of one video, GOP {gop}", two_views(clips, rounds)),
+                (f"one clip of a prepared copy, GOP {gop}", prepared(clips, rounds, copies)),
             ):
                 console.print(as_table(title, times, 1e3, "ms"))
         times = from_frames(rounds, missing, SIZE)

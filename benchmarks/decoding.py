@@ -15,6 +15,7 @@ from peers import READERS, Opener, Read, loaded
 from timing import timed
 
 from vssl.video.decoding.decode import PyAVReader
+from vssl.video.upkeep.fast_copy import CopySettings, copy
 
 FRAMES, STRIDE = 16, 4
 GOPS = (12, 250)
@@ -92,6 +93,21 @@ def two_views(clips: list[str], rounds: int) -> dict[str, list[float]]:
             ways = {"in one decode": [np.union1d(*views)], "in two": views}
             for name in numbers.sample(list(ways), 2):
                 timed(times[name], read_all, read, ways[name])
+    return times
+
+
+def prepared(clips: list[str], rounds: int, folder: Path) -> dict[str, list[float]]:
+    """Seconds for a clip of frames of the original, and of the copy that `vssl data prepare` makes of it."""
+    times: dict[str, list[float]] = {"original": [], "prepared copy": []}
+    for clip in clips:
+        fast = folder / clip.rpartition("/")[2]
+        copy(clip, str(fast), CopySettings())
+        numbers, length = random.Random(fast.name), frames_in(clip)
+        for _ in range(rounds):
+            indices = numbers.randrange(length - (FRAMES - 1) * STRIDE) + np.arange(FRAMES) * STRIDE
+            ways = {"original": clip, "prepared copy": str(fast)}
+            for name in numbers.sample(list(ways), 2):
+                timed(times[name], ours(ways[name]), indices)
     return times
 
 

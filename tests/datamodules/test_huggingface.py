@@ -20,7 +20,7 @@ from vssl.cli.main import main
 from vssl.config.errors import ConfigError, UserError
 from vssl.video.decoding import addresses
 from vssl.video.decoding.addresses import Row, Span
-from vssl.video.lists.samples import tables
+from vssl.video.lists import tables
 
 CLASSES = ("wave", "clap")  # not in the order of the alphabet, as the notes of a column may have it
 NOTED = {"info": {"features": {"label": {"names": list(CLASSES), "_type": "ClassLabel"}, "video": {"_type": "Video"}}}}

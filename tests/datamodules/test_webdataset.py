@@ -18,7 +18,7 @@ from vssl.cli.main import main
 from vssl.config.errors import ConfigError, UserError
 from vssl.video.decoding.addresses import read_bytes
 from vssl.video.decoding.errors import VideoError
-from vssl.video.lists.samples import tar_index
+from vssl.video.lists import tar_index
 
 CLASSES = ("clap", "wave")
 
