@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from vssl.backbones.base import Backbone
 from vssl.backbones.vit import VisionTransformer
-from vssl.losses.reconstruction import ErrorKind, normalise_patches, reconstruction_error
+from vssl.losses.reconstruction import ErrorKind, normalise_patches, reconstruction_error, undo_normalisation
 from vssl.method import Batch, Method
 from vssl.nn.attention import Block, xavier_init_
 from vssl.nn.masks import (
@@ -28,7 +28,7 @@ from vssl.nn.masks import (
     hidden_tokens,
     split_tokens,
 )
-from vssl.nn.patches import patchify
+from vssl.nn.patches import patchify, unpatchify
 from vssl.nn.positions import PositionTable
 from vssl.video.draws import stream, uniforms
 
@@ -176,6 +176,30 @@ class VideoMAE(Method):
         if self.decoder_mask is not None:
             masks["decoder predicts"] = _all_but(self.draw_decoder_mask(batch["key"], hidden, grid)[0], grid)
         return {"clip": masks}
+
+    def reconstructs(self, views: dict[str, Tensor], batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """All hidden tokens are asked for, also those that a decoder mask leaves out in training. Normalised ones get
+        mean and deviation of their own patch back, as in the paper's figures. `target="centre_frame"` makes no clip."""
+        if self.target_kind == "centre_frame":
+            return {}
+        clip = views["clip"]
+        shown = self.shown(clip)
+        grid = self.encoder.grid(shown.shape)
+        visible, hidden = self.draw_mask(batch["key"], grid)
+        prediction = self.decode(self.encoder.tokens(shown, visible), visible, hidden, grid).float()
+        made = {"reconstruction": prediction}
+        if self.normalise_target:
+            pixels = patchify(clip, self.target_patch, hidden)
+            made = {
+                "reconstruction: each hidden patch with its own mean and deviation": prediction,
+                "patch means alone: what a prediction of zero would give": torch.zeros_like(prediction),
+            }
+            made = {told: undo_normalisation(row, pixels, CHANNELS) for told, row in made.items()}
+        seen = torch.full_like(clip, math.nan)
+        seen[:, :, :: clip.shape[2] // shown.shape[2]] = shown
+        tokens, place = patchify(seen, self.target_patch), hidden[..., None].expand_as(prediction)
+        filled = {told: tokens.scatter(1, place, row) for told, row in made.items()}
+        return {"clip": {told: unpatchify(row, self.target_patch, grid) for told, row in filled.items()}}
 
     def no_decay(self) -> set[str]:
         return super().no_decay() | {"mask_token"}

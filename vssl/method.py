@@ -124,6 +124,16 @@ class Method(pl.LightningModule):
         """
         return {}
 
+    def reconstructs(self, views: dict[str, Tensor], batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """The pixels that the method makes of these views, for pictures of them; a training never asks.
+
+        Returns:
+            {view: {"reconstruction": float [B, C, T, H, W], ...}}: each clip filled up with what the method was shown,
+            and not a number where it was shown nothing and says nothing. After a colon a name may have a remark.
+            Empty where it makes no pixels.
+        """
+        return {}
+
     @classmethod
     def refuses(cls, encoder: Backbone, views: tuple[str, ...], batch_size: int) -> str | None:
         """Why this method cannot work so, in one sentence; None where it can. Asked before data is touched.

@@ -108,7 +108,7 @@ def test_table_prints_and_writes(
     comparison = Work(monkeypatch, "vssl.report.table", "comparison", SimpleNamespace(to_screen=lambda: "the table"))
     write_all = Work(monkeypatch, "vssl.report.files", "write_all", [tmp_path / "table.md"])
     assert main(["table", str(tmp_path), f"out={tmp_path / 'a=b'}"]) == 0
-    assert comparison.calls == [((tmp_path,), {})]
+    assert comparison.calls == [((tmp_path,), {"metrics": ("top1",)})]
     assert write_all.calls[0][0][1] == tmp_path / "a=b"
     assert capsys.readouterr().out == f"the table\n{tmp_path}/table.md\n"
 

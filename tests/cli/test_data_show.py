@@ -174,7 +174,7 @@ def test_what_stands_beside_the_frames(
     grey: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr("vssl.report.contact_sheet.draw_sheet", lambda *given: drawn.extend(given))
+    monkeypatch.setattr("vssl.drawing.contact_sheet.draw_sheet", lambda *given: drawn.extend(given))
     words = ["method=videomae_v2", "method.mask=frame", "method.mask_ratio=0.5", "backbone.tubelet_size=2"]
     words += ["views.clip.augment=null", "clip.frames=24", "clip.stride=1", "data.show.videos=8", "data.show.step=1"]
     assert main(["data", "show", *grey, *words]) == 0

@@ -1,5 +1,6 @@
 """What the pages under docs/ show is what the code takes: commands bind, tables of defaults are the signatures'."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -11,8 +12,10 @@ import pytest
 import yaml
 
 from vssl.cli.main import main
+from vssl.cli.own_keys import own_arguments
 from vssl.config.bind import import_target
 from vssl.config.paths import take_paths
+from vssl.report.beside import Beside
 from vssl.sweeps.plan import plan
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +47,9 @@ def test_a_command_binds(page: str, line: str) -> None:
     if name == "bench":  # where a comma is an axis
         assert plan(words[0], *take_paths(settings)).trials
         return
+    if name == "table":  # which takes no configuration
+        assert own_arguments([word for word in settings if not word.startswith("out=")], {"": [Beside]})
+        return
     assert main(["config", *settings]) == 0
 
 
@@ -58,6 +64,8 @@ def test_the_table_of_defaults_is_the_signature(page: Path, config: Path) -> Non
 
 
 def _plain(default: Any) -> Any:
+    if dataclasses.is_dataclass(default):
+        return type(default).__name__  # the page says in words what is in it
     return [_plain(one) for one in default] if isinstance(default, tuple) else default
 
 

@@ -1,12 +1,15 @@
 """Every command of the README works: at smoke scale here, in full where marked slow."""
 
+import argparse
 import re
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.checkpoints.test_videomae import official, vit
 from tests.conftest import write_grey_video
 from vssl.cli.main import main
 
@@ -35,13 +38,22 @@ def clips(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A file as VideoMAE's authors release them, of a small encoder."""
+    encoder = vit(frames=4, size=32, embed_dim=384, depth=1, heads=6, patch_size=16)
+    args = argparse.Namespace(num_frames=4, input_size=32, model="pretrain_videomae_base_patch16_224")
+    torch.save({"model": official(encoder, "encoder."), "args": args}, tmp_path / "checkpoint.pth")
+    return tmp_path / "checkpoint.pth"
+
+
+@pytest.fixture
 def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory and a cache of its own, as a newcomer has them."""
     monkeypatch.setenv("VSSL_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.usefixtures("tiny", "clips")
+@pytest.mark.usefixtures("tiny", "clips", "checkpoint")
 def test_every_vssl_command_at_smoke_scale(capsys: pytest.CaptureFixture[str]) -> None:
     found = commands("vssl")
     assert len(found) > 7
@@ -61,17 +73,27 @@ FULL = [words[1:] for words in commands("vssl")] + [["bench", "quick"]]  # the l
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-@pytest.mark.usefixtures("full", "clips")
+@pytest.mark.usefixtures("full", "clips", "checkpoint")
 def test_every_command_in_full() -> None:
     for words in FULL:
         assert main(words) == 0, words
 
 
 def test_the_notebook_lines(tiny: list[str]) -> None:
-    (block,) = code("python")
+    block, _ = code("python")
     namespace: dict[str, object] = {}
     exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["run"].method.trainer.global_step == 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("tiny", "clips", "checkpoint")
+def test_features_and_neighbours_of_a_folder_of_videos(capsys: pytest.CaptureFixture[str]) -> None:
+    (command,) = (words[1:] for words in commands("vssl") if "eval=features" in words)
+    assert main(command) == 0
+    capsys.readouterr()
+    _, block = code("python")
+    exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out.count(".mp4") == 5
 
 
 def test_the_make_targets_exist() -> None:

@@ -1,9 +1,17 @@
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.metrics import recall_score, top_k_accuracy_score
+from sklearn.metrics import (
+    confusion_matrix,
+    precision_recall_fscore_support,
+    recall_score,
+    top_k_accuracy_score,
+)
 
 from vssl.evaluation.features import Labelled
-from vssl.evaluation.metrics import classification, in_top, predictions
+from vssl.evaluation.metrics import classification, in_top, predictions, write_class_tables
 
 
 def some_scores(videos: int = 300, classes: int = 9) -> tuple[np.ndarray, np.ndarray]:
@@ -63,3 +71,21 @@ def test_predictions_have_a_row_a_video() -> None:
     rows = predictions(test, np.array([[0.2, 0.8], [0.1, 0.9]]))
     assert rows[["id", "label", "prediction"]].values.tolist() == [["a.mp4", 1, 1], ["b.mp4", 0, 1]]
     assert np.allclose(np.stack(rows["scores"]), [[0.2, 0.8], [0.1, 0.9]])
+
+
+def test_class_tables_count_the_test_videos(tmp_path: Path) -> None:
+    label, prediction = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0, 1])
+    rows = pd.DataFrame({"label": label, "prediction": prediction})
+    names = ["a, b", "wave", "nod", "never shown"]
+    assert write_class_tables(tmp_path, rows, names) == {"per_class": "per_class.csv", "confusion": "confusion.csv"}
+    table = pd.read_csv(tmp_path / "confusion.csv", index_col="class")
+    assert table.index.tolist() == table.columns.tolist() == names
+    expected = confusion_matrix(label, prediction, labels=range(4))
+    assert (table.to_numpy() == expected).all() and table.loc["a, b", "wave"] == 2  # true, then predicted
+    per_class = pd.read_csv(tmp_path / "per_class.csv").set_index("class")
+    precision, recall, _, support = precision_recall_fscore_support(
+        label, prediction, labels=range(4), zero_division=np.nan
+    )
+    np.testing.assert_allclose(per_class["recall"], recall)
+    np.testing.assert_allclose(per_class["precision"], precision)
+    assert per_class["videos"].tolist() == support.tolist() and per_class["predicted"].tolist() == [2, 4, 0, 0]

@@ -90,7 +90,7 @@ def test_its_numbers_are_those_of_knn_on_the_select_split(world: Any, pixels: Me
     probe = OnlineProbe(Listed(train, world.reader), Clip(2, 1, SIDE), times=1, videos=1000)
     fit, select, _ = select_split(train)
     task = world.task(train.take(fit), train.take(select), train.take(select))
-    bank, queries = (torch.from_numpy(extract(pixels, part, task).values) for part in (task.train, task.select))
+    bank, queries = (torch.from_numpy(extract(pixels, part, task).values[:, 0]) for part in (task.train, task.select))
     scores = votes(queries, bank, torch.from_numpy(task.train.labels["motion"]), 4, [20], 0.07)[0]
     both = torch.cat([bank, queries])
     [row] = walk(probe, 1)
@@ -181,7 +181,7 @@ def test_a_set_that_cannot_be_read_is_told_and_training_goes_on(world: Any, capl
 
 
 def test_it_draws_no_bar_into_that_of_the_training(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("vssl.evaluation.features.track")
+    monkeypatch.delattr("vssl.evaluation.extraction.track")
     assert walk(OnlineProbe(Listed(blobs(world), world.reader), Clip(2, 1, SIDE), times=1), 1) != [BLANK]
 
 

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 import torch
 
-from vssl.losses.reconstruction import ErrorKind, normalise_patches, reconstruction_error
+from vssl.losses.reconstruction import ErrorKind, normalise_patches, reconstruction_error, undo_normalisation
 
 
 def test_a_ramp_gives_the_official_values() -> None:
@@ -75,3 +75,10 @@ def test_where_no_token_counts_the_error_is_zero() -> None:
     loss = reconstruction_error(p, torch.zeros(1, 2, 3), counted=torch.zeros(1, 2, dtype=torch.bool))
     loss.backward()
     assert loss.item() == 0 and p.grad is not None and not p.grad.any()
+
+
+def test_undoing_gives_the_pixels_back_and_those_of_one_colour_too() -> None:
+    patches = torch.rand(2, 5, 3 * 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    patches[0, 0] = 0.3
+    back = undo_normalisation(normalise_patches(patches, channels=3), patches, channels=3)
+    torch.testing.assert_close(back, patches, rtol=1e-12, atol=1e-12)

@@ -90,3 +90,13 @@ def test_drop_path_leaves_out_whole_samples_and_keeps_the_mean() -> None:
 def test_drop_path_rate_is_checked() -> None:
     with pytest.raises(ValueError, match=r"drop_path is 1\.0; it must be at least 0 and below 1"):
         DropPath(1.0)
+
+
+def test_weights_are_those_that_mix_the_values() -> None:
+    torch.manual_seed(0)
+    layer = SelfAttention(dim=12, heads=3).double()
+    nn.init.normal_(layer.q_bias)
+    x = torch.randn(2, 5, 12, dtype=torch.float64)
+    values = (x @ layer.qkv.weight[24:].T + layer.v_bias).view(2, 5, 3, 4).transpose(1, 2)
+    mixed = (layer.weights(x) @ values).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(mixed @ layer.proj.weight.T + layer.proj.bias, layer(x), rtol=1e-10, atol=1e-12)

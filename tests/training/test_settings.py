@@ -7,7 +7,7 @@ import torch
 
 from vssl.config.compose import compose
 from vssl.config.errors import ConfigError
-from vssl.training.build import assemble
+from vssl.training.build import assemble, build
 from vssl.training.optimisers import LARS, SGD, AdamW
 from vssl.training.settings import OWNED, Run, Train, TrainerOptions
 
@@ -62,6 +62,16 @@ def test_gradients_that_the_optimiser_unscales_itself_are_not_clipped(cache: Pat
     assert not cache.exists()
     for works in (["optim=adamw", "train.precision=bf16-mixed"], ["optim=sgd", "train.precision=16-mixed"]):
         assemble(compose([*words, *works])).check()
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_gradients_are_clipped_together_in_every_other_precision(tiny: list[str], precision: str) -> None:
+    """Lightning's own clipping refuses a fused optimiser in bfloat16 as well."""
+    words = [*tiny, "optim=adamw", f"train.precision={precision}", "train.clip_grad_norm=1e-3", "budget.steps=1"]
+    run = build(words)
+    run.trainer.fit(run.method, run.datamodule)
+    left = [p.grad.norm() for p in run.method.parameters() if p.grad is not None]
+    assert float(torch.stack(left).norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_what_is_called_fused_is_what_lightning_finds_fused() -> None:

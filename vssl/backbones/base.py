@@ -65,6 +65,14 @@ class Backbone(nn.Module):
         """One token for each time slot, the mean over its places: [B, C, T, H, W] -> [B, t, D]."""
         return self.feature_map(clip).mean(dim=(3, 4)).transpose(1, 2)
 
+    def attention(self, clip: Tensor) -> Tensor | None:
+        """Where the summary looks, for pictures: the last attention, heads averaged.
+
+        Returns:
+            [B, t, h, w], shares that sum to 1 over a clip; None where there are no such maps.
+        """
+        return None
+
     def grid(self, clip_shape: Sequence[int]) -> tuple[int, int, int]:
         """(t, h, w) of the tokens of a clip whose shape ends in (T, H, W).
 
@@ -80,6 +88,11 @@ class Backbone(nn.Module):
     def no_decay(self) -> set[str]:
         """Names of parameters with more than one dimension that are not decayed."""
         return set()
+
+    def take_norm(self) -> nn.Module | None:
+        """Takes the final norm out of a summary that is a mean over normed tokens, for a head that norms the mean
+        instead, as VideoMAE and MAE are fine-tuned. None: the summary is another one, and stays as it is."""
+        return None
 
     def normalise(self, pixels: Tensor, channel_dim: int) -> Tensor:
         """Pixels in [0, 1] to the units of `mean` and `std`, the colour channels being at `channel_dim`."""

@@ -1,10 +1,12 @@
 """What transformers on patches of equal size share: blocks in a row, and a grid of whole patches."""
 
 from collections.abc import Sequence
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from vssl.backbones.base import Backbone
+from vssl.nn.attention import Attention
 
 
 class PatchTransformer(Backbone):
@@ -12,10 +14,12 @@ class PatchTransformer(Backbone):
 
     Attributes:
         patch: frames, rows and columns that a token stands for.
+        pool: whether the summary is the mean over tokens or an extra token.
     """
 
     kind = "vit"
     patch: tuple[int, int, int]
+    pool: Literal["mean", "cls"]
     blocks: nn.ModuleList
     norm: nn.Module
 
@@ -24,6 +28,24 @@ class PatchTransformer(Backbone):
         for block in self.blocks:
             x = self.run(block, x)
         return self.norm(x)
+
+    def last_attention(self, clip: Tensor) -> Tensor:
+        """Weights of `attn` of the last block in a forward pass, heads averaged: [rows, queries, keys]; written out in
+        full, which the forward pass itself avoids."""
+        last, taken = cast(Attention, self.blocks[-1].attn), []
+        hook = last.register_forward_pre_hook(lambda _, given: taken.append(given[0]))
+        try:
+            self(clip)
+        finally:
+            hook.remove()
+        (x,) = taken
+        return last.weights(x).mean(dim=1)
+
+    def take_norm(self) -> nn.Module | None:
+        if self.pool == "cls":
+            return None
+        norm, self.norm = self.norm, nn.Identity()
+        return norm
 
     def grid(self, clip_shape: Sequence[int]) -> tuple[int, int, int]:
         *_, frames, height, width = clip_shape

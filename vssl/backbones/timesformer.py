@@ -118,6 +118,15 @@ class TimeSformer(PatchTransformer):
             raise ValueError("TimeSformer attends along whole lines and frames: no token can be left out")
         return self._encode(clip)[:, :, 1:].flatten(1, 2)
 
+    def attention(self, clip: Tensor) -> Tensor:
+        """Over the places of each frame: of the class token, or the mean over patches, as in the summary. Frames differ
+        only by what the class token's share leaves to them."""
+        t, h, w = self.grid(clip.shape)
+        weights = self.last_attention(clip)
+        seen = weights[:, 0, 1:] if self.pool == "cls" else weights[:, 1:, 1:].mean(dim=1)
+        seen = seen.view(len(clip), t, h, w)
+        return seen / seen.sum(dim=(1, 2, 3), keepdim=True)
+
     def _encode(self, clip: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, t, 1 + h * w, D] after the final norm, the class token first in each time slot."""
         t, h, w = self.grid(clip.shape)

@@ -56,7 +56,7 @@ class VisionTransformer(PatchTransformer):
         super().__init__(mean, std)
         self.patch = (tubelet_size, patch_size, patch_size)
         check_sizes(frames, size, self.patch, depth)
-        self.frames, self.size = frames, size
+        self.frames, self.size, self.pool = frames, size, pool
         self.embed_dim, self.drop_path, self.checkpoint = embed_dim, drop_path, checkpoint
         self.patch_embed = nn.Linear(len(mean) * tubelet_size * patch_size**2, embed_dim)
         cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, embed_dim), std=0.02))
@@ -76,6 +76,12 @@ class VisionTransformer(PatchTransformer):
     def tokens(self, clip: Tensor, keep: Tensor | None = None) -> Tensor:
         x = self._encode(clip, keep)
         return x if self.cls_token is None else x[:, 1:]
+
+    def attention(self, clip: Tensor) -> Tensor:
+        """Of the class token; without one the mean over all tokens, as in the summary."""
+        weights = self.last_attention(clip)
+        seen = weights.mean(dim=1) if self.cls_token is None else weights[:, 0, 1:]
+        return (seen / seen.sum(dim=1, keepdim=True)).view(len(clip), *self.grid(clip.shape))
 
     def _encode(self, clip: Tensor, keep: Tensor | None) -> Tensor:
         """[B, K, D]; with a class token, which comes first, [B, 1 + K, D]."""

@@ -13,7 +13,7 @@ from vssl.cli.own_keys import own_arguments, take_own
 from vssl.config.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from vssl.report.contact_sheet import Block, Strip
+    from vssl.drawing.contact_sheet import Block, Strip
     from vssl.training.shown import ShownSample, ShownView
 
 OUT, PREFIX, SHOW = "out", "data.show.", "vssl.training.shown.Show"
@@ -36,7 +36,7 @@ def run(arguments: Arguments) -> int:
         raise ConfigError(f"data.show: {error}") from error
     if DRY_RUN in arguments.flags:
         return dry_run(COMMAND.name, composed)
-    from vssl.report.contact_sheet import draw_sheet
+    from vssl.drawing.contact_sheet import draw_sheet
     from vssl.training.build import assemble
     from vssl.video.upkeep.check_report import printable
 
@@ -75,7 +75,7 @@ def _note(blocks: "Sequence[Block]") -> str:
 
 
 def _block(sample: "ShownSample") -> "Block":
-    from vssl.report.contact_sheet import Block
+    from vssl.drawing.contact_sheet import Block
     from vssl.video.upkeep.check_report import printable
 
     length = len(sample.times)
@@ -91,7 +91,7 @@ def _strips(view: "ShownView", length: int, aspect: float) -> "Iterator[Strip]":
     """The view, then what of it the method hides."""
     import numpy as np
 
-    from vssl.report.contact_sheet import Place, Strip, chosen_frames
+    from vssl.drawing.contact_sheet import Place, Strip, chosen_frames
 
     count = view.clip.shape[1]
     chosen = chosen_frames(count)

@@ -22,12 +22,15 @@ def run(arguments: Arguments) -> int:
         )
     base, names = _of_run(Path(encoder))
     composed, bound = bound_configuration(arguments, needed=("eval", "backbone", "data"), base=base)
+    features_out = _features_out(arguments, bound)
     if DRY_RUN in arguments.flags:
         return dry_run(f"evaluate {encoder}", composed)
     from vssl.evaluation.run import evaluate
 
-    out = Path(bound["run"]["out"])
-    for record in evaluate(bound, names | composed.choices, encoder, out, checkpoint=checkpoint):
+    runs = Path(bound["run"]["out"])
+    for record in evaluate(
+        bound, names | composed.choices, encoder, runs, checkpoint=checkpoint, features_out=features_out
+    ):
         print(record)
     return 0
 
@@ -37,7 +40,7 @@ def _encoder(arguments: Arguments) -> str:
     if len(given) != 1:
         raise UserError(
             f"evaluate needs one ENCODER, {len(given)} given",
-            "a run folder, a file of weights, random (the chosen backbone= untrained) or mean_frame",
+            "a run folder, a file of weights, random (the chosen backbone= untrained), mean_frame or motion_path",
         )
     return given[0]
 
@@ -50,6 +53,18 @@ def _run_of(encoder: str) -> str:
     run = path.parent.parent
     belongs = path.is_file() and path == run / BACKBONE and (run / "config.yaml").is_file()
     return str(run) if belongs else encoder
+
+
+def _features_out(arguments: Arguments, bound: dict[str, Any]) -> Path | None:
+    """`out=`, which is for features alone: records lie beside their run."""
+    if (out := arguments.own_paths.get("out")) is None:
+        return None
+    if "features" not in bound["eval"]:
+        raise UserError(
+            f"out={out} is the folder that eval=features writes into; it is not among eval=",
+            "run.out= is the folder that records of encoders without a run are kept under",
+        )
+    return Path(out)
 
 
 def _take_checkpoint(arguments: Arguments) -> tuple[Arguments, Literal["final", "last"]]:
@@ -94,7 +109,7 @@ COMMAND = Command(
     summary="one encoder under one or more protocols: records beside the run",
     description=(
         "Reads an encoder, a run folder of ours, a file of weights of a known layout (vssl checkpoint inspect FILE), "
-        "`random` (the chosen backbone= untrained) or `mean_frame`, and "
+        "`random` (the chosen backbone= untrained), `mean_frame` or `motion_path`, and "
         "measures it by the protocols of eval=, on the labels of eval.label=. Data, clip, backbone and seed are those "
         "of the run unless you say otherwise. Writes a record and per-video predictions for each protocol and label, "
         "beside the run or, without one, under <run.out>/encoders/, and prints their paths. What is there already is "
@@ -103,10 +118,10 @@ COMMAND = Command(
     examples=(
         "vssl evaluate runs/NAME eval=knn,linear",
         "vssl evaluate checkpoint.pth eval=knn data=video_list data.root=clips",
-        "vssl evaluate random backbone=vit_nano backbone.patch_size=8 scale=smoke",
+        "vssl evaluate checkpoint.pth eval=features data=video_list data.root=clips out=features",
     ),
     run=run,
     first="ENCODER",
-    paths=("encoder",),
+    paths=("encoder", "out"),
     flags=(DRY_RUN, CONFIG_DIR),
 )

@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 from vssl import __version__
-from vssl.cli import bench, checkpoint, config, data, doctor, evaluate, pretrain, table
+from vssl.cli import bench, checkpoint, config, data, doctor, evaluate, predict, pretrain, table
 from vssl.cli.arguments import HELP, TRACEBACK, read_arguments
 from vssl.cli.command import Command
 from vssl.cli.help import command_help, overview
 from vssl.config.errors import UserError, nearest
 
 COMMANDS: dict[str, Command] = {
-    part.COMMAND.name: part.COMMAND for part in (pretrain, evaluate, bench, table, data, checkpoint, config, doctor)
+    part.COMMAND.name: part.COMMAND
+    for part in (pretrain, evaluate, predict, bench, table, data, checkpoint, config, doctor)
 }
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM

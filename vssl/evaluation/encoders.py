@@ -1,4 +1,4 @@
-"""Where an encoder comes from: a run folder, a file of weights, an untrained backbone, or the mean frame."""
+"""Where an encoder comes from: a run folder, a file of weights, an untrained backbone, or one without weights."""
 
 import logging
 from pathlib import Path
@@ -27,9 +27,12 @@ from vssl.training.run import LAST
 
 Checkpoint = Literal["final", "last"]
 
-RANDOM, MEAN_FRAME = "random", "mean_frame"
-BASELINES = (RANDOM, MEAN_FRAME)
-MEAN_FRAME_TARGET = "vssl.backbones.mean_frame.MeanFrame"
+RANDOM = "random"
+WITHOUT_WEIGHTS = {
+    "mean_frame": "vssl.backbones.mean_frame.MeanFrame",
+    "motion_path": "vssl.backbones.motion_path.MotionPath",
+}
+BASELINES = (RANDOM, *WITHOUT_WEIGHTS)
 NAMED = 3  # tensors named in a message about a wrong backbone
 
 
@@ -38,16 +41,16 @@ def load_encoder(spec: str, bound: dict[str, Any], checkpoint: Checkpoint = "fin
 
     Args:
         spec: a run folder, a file of weights of a layout in `vssl.checkpoints.known`, a folder of transformers,
-            "random" (the backbone untrained, by `seed`) or "mean_frame".
+            "random" (the backbone untrained, by `seed`), "mean_frame" or "motion_path".
         checkpoint: "last" reads the last checkpoint of an unfinished run.
     Returns:
         The encoder on the CPU; {"name", "kind", "method", "weights"}, with "checkpoint" where it is not the final one.
     Raises:
         UserError: there is no such encoder, its run is not finished, or its weights belong to another backbone.
     """
-    if spec == MEAN_FRAME:
-        encoder = construct(mean_frame_node(bound), Backbone, "backbone")
-        return encoder, _identity(spec, MEAN_FRAME, spec, encoder)
+    if spec in WITHOUT_WEIGHTS:
+        encoder = construct(weightless_node(spec, bound), Backbone, "backbone")
+        return encoder, _identity(spec, spec, spec, encoder)
     if spec == RANDOM:
         if path_of_start := (bound["backbone"] or {}).get("weights"):
             raise UserError(
@@ -104,8 +107,9 @@ def untrained(bound: dict[str, Any]) -> Backbone:
         return construct(bound["backbone"], Backbone, "backbone")
 
 
-def mean_frame_node(bound: dict[str, Any]) -> dict[str, Any]:
-    return {"_target_": MEAN_FRAME_TARGET, "size": bound["clip"]["size"]}
+def weightless_node(name: str, bound: dict[str, Any]) -> dict[str, Any]:
+    """The node `backbone` of one of `WITHOUT_WEIGHTS`."""
+    return {"_target_": WITHOUT_WEIGHTS[name], "size": bound["clip"]["size"]}
 
 
 def fill(encoder: Backbone, weights: dict[str, torch.Tensor], source: Path) -> None:
@@ -129,7 +133,7 @@ def fill(encoder: Backbone, weights: dict[str, torch.Tensor], source: Path) -> N
     encoder.load_state_dict(weights)
 
 
-_KINDS = "an encoder is a run folder, a file of weights (vssl checkpoint inspect FILE), random or mean_frame"
+_KINDS = f"an encoder is a run folder, a file of weights (vssl checkpoint inspect FILE) or {', '.join(BASELINES)}"
 
 
 def _of_file(path: Path, bound: dict[str, Any]) -> tuple[Backbone, dict[str, Any]]:

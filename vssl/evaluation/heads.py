@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vssl.evaluation.head_rules import RULES, Fall, Optimiser
 from vssl.evaluation.progress import track
 
 
@@ -59,24 +60,28 @@ def fit_heads(
     batch_size: int,
     momentum: float,
     seed: int,
+    optimiser: Optimiser = "sgd",
+    fall: Fall = Fall(),  # noqa: B008 (it is frozen)
+    init_std: float = 0.0,
 ) -> Heads:
-    """Softmax regression by SGD with momentum, from zero, the rate falling to 0 along a cosine.
+    """Softmax regression, by SGD with momentum, from zero and along a cosine to 0 unless told otherwise.
 
     All heads see the same batches in the same order, so that each is what training it alone would give.
 
     Args:
         features: float32 [N, D]. label: int64 [N].
         batch_size: videos in a step; the last batch of an epoch may be smaller.
-        seed: of the order of the videos, drawn on the CPU for every device.
+        seed: of the order of the videos and of first weights, drawn on the CPU for every device.
+        fall: of the rate. init_std: standard deviation of the first weights, the same for all heads.
     """
     (videos, width), points, device = features.shape, len(grid), features.device
     lr = torch.tensor([point.lr for point in grid], device=device).repeat_interleave(classes)
     decay = torch.tensor([point.weight_decay for point in grid], device=device).repeat_interleave(classes)
     target = F.one_hot(label, classes).to(features.dtype)
-    weight = torch.zeros(width, points * classes, device=device)
-    bias = torch.zeros(points * classes, device=device)
-    weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
     generator = torch.Generator().manual_seed(seed)
+    weight = _first_weights(width, classes, points, init_std, generator).to(device)
+    bias = torch.zeros(points * classes, device=device)
+    rule = RULES[optimiser](weight, bias, decay, momentum, classes)
     steps = epochs * math.ceil(videos / batch_size)
     step = 0
     for _ in track(range(epochs), epochs, f"linear probe, {points} settings at once"):
@@ -85,10 +90,13 @@ def fit_heads(
             probability = torch.addmm(bias, x, weight).view(-1, points, classes).softmax(dim=2)
             # The gradient of the mean cross-entropy by the logits, [B, G * K].
             slope = ((probability - target[rows, None]) / len(rows)).flatten(1)
-            rate = lr * (0.5 * (1 + math.cos(math.pi * step / steps)))
-            weight_velocity.mul_(momentum).addmm_(x.T, slope).addcmul_(weight, decay)
-            bias_velocity.mul_(momentum).add_(slope.sum(dim=0))
-            weight.sub_(weight_velocity * rate)
-            bias.sub_(bias_velocity * rate)
+            rule.step(x, slope, lr * fall.factor(step / steps))
             step += 1
     return Heads(weight.view(width, points, classes), bias.view(points, classes))
+
+
+def _first_weights(width: int, classes: int, points: int, std: float, generator: torch.Generator) -> Tensor:
+    """[D, G * K]. Nothing is drawn for 0, so that the order of the videos is the same as ever."""
+    if not std:
+        return torch.zeros(width, points * classes)
+    return (std * torch.randn(width, classes, generator=generator)).repeat(1, points)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from vssl.backbones.base import Backbone
 from vssl.config.errors import UserError
 from vssl.evaluation.features import Labelled, join, labelled
-from vssl.evaluation.metrics import classification, predicted, predictions
+from vssl.evaluation.metrics import classification, merge, predicted, predictions
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.records.hashes import hash_of
 
@@ -38,7 +38,8 @@ class Knn(Protocol):
 
     name = "knn"
 
-    def __init__(self, k: int | tuple[int, ...] = (20,), temperature: float = 0.07) -> None:
+    def __init__(self, k: int | tuple[int, ...] = (20,), temperature: float = 0.07, **shared) -> None:
+        super().__init__(**shared)
         grid = (k,) if isinstance(k, int) else tuple(k)
         if not grid or min(grid) < 1:
             raise ValueError(f"k={k} must be 1 or more")
@@ -75,11 +76,12 @@ class Knn(Protocol):
         if left_out := [k for k in self.grid if k not in usable]:
             logger.warning("knn: k=%s left out: there are %d training videos", left_out, len(fit.label))
         k, chosen = self._choose(usable, train, select, task)
-        test = labelled(encoder, task.test, task)  # after every choice
-        (scores,) = self._scores(test.values, fit, (k,), task)
+        test = labelled(encoder, task.test, task, self.views)  # after every choice
+        (found,) = self._scores(test.values.reshape(-1, test.values.shape[-1]), fit, (k,), task)
+        merged = merge(found.reshape(len(test.id), -1, len(task.classes)))
         return Results(
-            metrics=classification(scores, test.label, task.seed),
-            predictions=predictions(test, scores),
+            metrics=classification(merged.scores, test.label, task.seed),
+            predictions=predictions(test, merged),
             chosen={"k": k, **chosen, "left_out": left_out},
             stamp=self.stamp(task),
             inputs=hash_of([fit.inputs, test.inputs]),
@@ -92,7 +94,7 @@ class Knn(Protocol):
         """The k with the best top-1 on `select`; between equals the first of the grid."""
         if len(grid) == 1:
             return grid[0], {}
-        tallies = self._scores(select.values, train, grid, task)
+        tallies = self._scores(select.centre(), train, grid, task)
         top1 = [float((predicted(scores) == select.label).mean()) for scores in tallies]
         best = int(np.argmax(top1))
         return grid[best], {"select_top1": top1[best]}
@@ -101,7 +103,7 @@ class Knn(Protocol):
         self, queries: NDArray[np.float32], bank: Labelled, ks: Sequence[int], task: Task
     ) -> list[NDArray[np.float32]]:
         found = votes(
-            torch.from_numpy(queries).to(task.device), torch.from_numpy(bank.values).to(task.device),
+            torch.from_numpy(queries).to(task.device), torch.from_numpy(bank.centre()).to(task.device),
             torch.from_numpy(bank.label).to(task.device), len(task.classes), ks, self.temperature,
         )  # fmt: skip
         return list(found.cpu().numpy())

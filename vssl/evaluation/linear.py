@@ -9,7 +9,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,13 +21,19 @@ from torch.nn import functional as F
 from vssl.backbones.base import Backbone
 from vssl.config.errors import UserError, WorkError
 from vssl.evaluation.features import Labelled, join, labelled
+from vssl.evaluation.head_rules import Fall, Optimiser
 from vssl.evaluation.heads import Heads, Point, fit_heads
-from vssl.evaluation.metrics import classification, predictions
+from vssl.evaluation.metrics import classification, merge, predictions
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.records.atomic import atomic
 from vssl.records.hashes import hash_of
 
 PROBE = "probe.safetensors"
+
+Normalise = Literal["standardise", "l2", "none"]
+
+FEATURES = {"standardise": "standardised by training statistics", "l2": "L2-normalised", "none": "as they are"}
+NAMES: dict[Optimiser, str] = {"sgd": "SGD", "lars": "LARS", "adam": "Adam"}
 
 
 class Linear(Protocol):
@@ -39,7 +45,13 @@ class Linear(Protocol):
         weight_decays: L2 penalties on the weights.
         epochs: passes over the training videos.
         batch_size: videos in a step.
-        momentum: of SGD.
+        momentum: of SGD and LARS.
+        normalise: of features: `standardise` by training statistics, `l2` to length 1, or `none`.
+        optimiser: sgd, lars (one trust ratio a head, biases without) or adam.
+        warmup_epochs: the rate rises linearly from 0.
+        drop_epochs: the rate is multiplied by `drop` after each of them, and falls by steps alone; none is a cosine.
+        reference_batch: `lrs` are those of a step of so many videos, and grow with the videos in ours; None: as given.
+        init_std: standard deviation of the first weights; biases begin at 0.
     """
 
     name = "linear"
@@ -51,7 +63,16 @@ class Linear(Protocol):
         epochs: int = 100,
         batch_size: int = 256,
         momentum: float = 0.9,
+        normalise: Normalise = "standardise",
+        optimiser: Optimiser = "sgd",
+        warmup_epochs: float = 0.0,
+        drop_epochs: tuple[int, ...] = (),
+        drop: float = 0.1,
+        reference_batch: int | None = None,
+        init_std: float = 0.0,
+        **shared,
     ) -> None:
+        super().__init__(**shared)
         if not lrs or min(lrs) <= 0:
             raise ValueError(f"lrs={list(lrs)} must be one or more numbers above 0")
         if not weight_decays or min(weight_decays) < 0:
@@ -60,6 +81,18 @@ class Linear(Protocol):
             raise ValueError(f"epochs={epochs} and batch_size={batch_size} must be 1 or more")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum={momentum} must be in [0, 1)")
+        if not 0 <= warmup_epochs < epochs or not all(0 < place < epochs for place in drop_epochs):
+            raise ValueError(
+                f"warmup_epochs={warmup_epochs} and drop_epochs={list(drop_epochs)} must lie within epochs={epochs}"
+            )
+        if init_std < 0 or drop <= 0 or (reference_batch or 1) < 1:
+            raise ValueError(
+                f"init_std={init_std} (0 or more), drop={drop} and reference_batch={reference_batch} (above 0)"
+            )
+        self.normalise, self.optimiser, self.init_std = normalise, optimiser, init_std
+        self.fall = Fall(warmup_epochs / epochs, tuple(place / epochs for place in drop_epochs), drop)
+        self.schedule = _schedule(warmup_epochs, drop_epochs, drop)
+        self.reference_batch = reference_batch
         self.lrs, self.weight_decays = lrs, weight_decays
         self.grid = tuple(Point(lr, decay) for lr, decay in itertools.product(lrs, weight_decays))
         self.epochs, self.batch_size, self.momentum = epochs, batch_size, momentum
@@ -68,19 +101,22 @@ class Linear(Protocol):
         super().check(task)
         if len(self.grid) > 1 and not len(task.carrying(task.select)):
             raise UserError(
-                f"linear: there is no select video to choose among {len(self.grid)} settings on",
-                "give one: eval.linear.lrs=[0.1] eval.linear.weight_decays=[0.0]",
+                f"{self.name}: there is no select video to choose among {len(self.grid)} settings on",
+                f"give one: eval.{self.name}.lrs=[0.1] eval.{self.name}.weight_decays=[0.0]",
             )
         if not len(task.carrying(task.train)):
-            raise UserError("linear: all training videos are in the select split; there is none to train on")
+            raise UserError(f"{self.name}: all training videos are in the select split; there is none to train on")
 
     def settings(self, task: Task) -> dict[str, Any]:
         return {
-            "features": "standardised by training statistics",
+            "features": FEATURES[self.normalise],
             "head": "linear",
             "optimiser": {
-                "name": "SGD", "momentum": self.momentum, "schedule": "cosine to 0", "epochs": self.epochs,
-                "batch_size": self.batch_size,
+                "name": NAMES[self.optimiser], **({} if self.optimiser == "adam" else {"momentum": self.momentum}),
+                "schedule": self.schedule, "epochs": self.epochs, "batch_size": self.batch_size,
+                # What came later enters where it is used, so that stamps of older records stay comparable.
+                **({"reference_batch": self.reference_batch} if self.reference_batch else {}),
+                **({"init_std": self.init_std} if self.init_std else {}),
             },
             "grid": {"lrs": list(self.lrs), "weight_decays": list(self.weight_decays)},
             "selection": (
@@ -95,13 +131,13 @@ class Linear(Protocol):
         point, chosen = self._choose(train, select, task)
         fit = join(train, select)
         probe = self._fit(fit, (point,), task)
-        test = labelled(encoder, task.test, task)  # after every choice
-        scores = probe.logits(test.values)[0].softmax(dim=1).cpu().numpy()
+        test = labelled(encoder, task.test, task, self.views)  # after every choice
+        merged = merge(probe.probabilities(test.values))
         with atomic(out / PROBE) as temporary:
             save_file(probe.tensors(), temporary)
         return Results(
-            metrics=classification(scores, test.label, task.seed),
-            predictions=predictions(test, scores),
+            metrics=classification(merged.scores, test.label, task.seed),
+            predictions=predictions(test, merged),
             chosen={"lr": point.lr, "weight_decay": point.weight_decay, **chosen},
             stamp=self.stamp(task),
             inputs=hash_of([fit.inputs, test.inputs]),
@@ -112,39 +148,56 @@ class Linear(Protocol):
         """The point with the best top-1 on `select`, between equals the lower loss there (small lists tie often)."""
         if len(self.grid) == 1:
             return self.grid[0], {}
-        logits = self._fit(train, self.grid, task).logits(select.values)  # [G, n, K]
+        logits = self._fit(train, self.grid, task).logits(select.centre())  # [G, n, K]
         top1, loss = _judge(logits, torch.from_numpy(select.label).to(logits.device))
         best = min(range(len(self.grid)), key=lambda place: (-top1[place], loss[place]))
         if not math.isfinite(loss[best]):
-            raise WorkError("linear: the weights overflowed at every rate", "give lower ones: eval.linear.lrs=[...]")
+            raise WorkError(
+                f"{self.name}: the weights overflowed at every rate", f"give lower ones: eval.{self.name}.lrs=[...]"
+            )
         point = self.grid[best]
         at_edge = len(self.lrs) > 1 and point.lr in (min(self.lrs), max(self.lrs))
         return point, {"select_top1": top1[best], "select_loss": loss[best], "lr_at_edge": at_edge}
 
     def _fit(self, data: Labelled, grid: tuple[Point, ...], task: Task) -> "Probe":
-        mean, scale = standardisation(data.values)
-        features = torch.from_numpy((data.values - mean) / scale).to(task.device)
+        values = data.centre()
+        values = unit(values) if self.normalise == "l2" else values
+        mean, scale = standardisation(values) if self.normalise == "standardise" else unmoved(values)
+        features = torch.from_numpy((values - mean) / scale).to(task.device)
+        if self.reference_batch:
+            factor = min(self.batch_size, len(values)) / self.reference_batch
+            grid = tuple(Point(factor * point.lr, point.weight_decay) for point in grid)
         heads = fit_heads(
             features, torch.from_numpy(data.label).to(task.device), len(task.classes), grid,
             epochs=self.epochs, batch_size=self.batch_size, momentum=self.momentum, seed=task.seed,
+            optimiser=self.optimiser, fall=self.fall, init_std=self.init_std,
         )  # fmt: skip
-        return Probe(mean, scale, heads)
+        return Probe(mean, scale, heads, self.normalise == "l2")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Heads together with the standardisation that they were trained under: mean [D], scale [D]."""
+    """Heads together with what they were trained under: mean [D], scale [D], features of length 1 where `l2`."""
 
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
     heads: Heads
+    l2: bool = False
 
     def logits(self, values: NDArray[np.float32]) -> Tensor:
         """Features as the encoder gives them, [N, D] -> [G, N, K]."""
+        values = unit(values) if self.l2 else values
         return self.heads.logits(torch.from_numpy((values - self.mean) / self.scale).to(self.heads.weight.device))
 
+    def probabilities(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of a single head and several views: [N, V, D] -> [N, V, K]."""
+        (logits,) = self.logits(values.reshape(-1, values.shape[-1]))
+        found: NDArray[np.float32] = logits.softmax(dim=1).cpu().numpy()
+        return found.reshape(*values.shape[:2], -1)
+
     def tensors(self) -> dict[str, Tensor]:
-        """mean, scale [D], weight [D, K], bias [K] of a single head: logits = (x - mean) / scale @ weight + bias."""
+        """mean, scale [D], weight [D, K], bias [K] of a single head: logits = (x - mean) / scale @ weight + bias, x of
+        length 1 with normalise=l2."""
         return {
             "mean": torch.from_numpy(self.mean),
             "scale": torch.from_numpy(self.scale),
@@ -158,6 +211,23 @@ def standardisation(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], N
     mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     scale = np.where(std > 1e-5 * np.abs(mean), std, 1.0)
     return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def unmoved(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean 0 and the scale 1, [D] each, of features that are taken as they are."""
+    width = values.shape[1]
+    return np.zeros(width, np.float32), np.ones(width, np.float32)
+
+
+def unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N, D] -> rows of length 1; a row of zeros stays."""
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+
+
+def _schedule(warmup_epochs: float, drop_epochs: tuple[int, ...], drop: float) -> str:
+    begin = f"{warmup_epochs:g} epochs of warm-up, " if warmup_epochs else ""
+    steps = f"times {drop:g} after epochs {', '.join(map(str, drop_epochs))}"
+    return begin + (steps if drop_epochs else "cosine to 0")
 
 
 def _judge(logits: Tensor, label: Tensor) -> tuple[list[float], list[float]]:

@@ -1,14 +1,20 @@
 """Shares of right answers, each with the interval that other test videos would have moved it in."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from vssl.evaluation.features import Labelled
+from vssl.records.atomic import write_text
 from vssl.statistics import bootstrap_interval
 
 RESAMPLES = 2000
 LEVEL = 0.95
+PER_CLASS, CONFUSION = "per_class.csv", "confusion.csv"
 
 Metric = dict[str, float]
 
@@ -47,16 +53,67 @@ def in_top(scores: NDArray[np.floating], label: NDArray[np.int64], k: int) -> ND
     return found
 
 
-def predictions(test: Labelled, scores: NDArray[np.floating]) -> pd.DataFrame:
-    """One row a test video: id, label, prediction (class indices), scores (list of K float32)."""
-    return pd.DataFrame(
+@dataclass(frozen=True)
+class Merged:
+    """Scores of videos that were read in several views: of each view [N, V, K], and of the video [N, K]."""
+
+    of_views: NDArray[np.floating]
+    scores: NDArray[np.floating]
+
+
+def merge(of_views: NDArray[np.floating]) -> Merged:
+    """The mean over views of probabilities, or of shares of votes, [N, V, K].
+
+    Source: MCG-NJU/VideoMAE@14ef8d8: engine_for_finetuning.py, merge (softmax of each view, then the mean). How votes
+    of kNN are merged is not published: they are averaged alike, which is our choice.
+    """
+    return Merged(of_views, of_views[:, 0] if of_views.shape[1] == 1 else of_views.mean(axis=1))
+
+
+def predictions(test: Labelled, found: Merged | NDArray[np.floating]) -> pd.DataFrame:
+    """One row a test video: id, label, prediction (class indices), scores (list of K float32).
+
+    Args:
+        found: scores [N, K]; merged from several views they bring `view_scores`, V lists of K.
+    """
+    merged = found if isinstance(found, Merged) else Merged(found[:, None], found)
+    columns = {
+        "id": test.id.tolist(),
+        "label": test.label,
+        "prediction": predicted(merged.scores),
+        "scores": list(merged.scores.astype(np.float32)),
+    }
+    if merged.of_views.shape[1] > 1:
+        columns["view_scores"] = [list(views) for views in merged.of_views.astype(np.float32)]
+    return pd.DataFrame(columns)
+
+
+def write_class_tables(out: Path, predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
+    """`per_class.csv`, a row a class of the test list, and `confusion.csv`, a row a true class, a column a predicted
+    one, counts of test videos. Returns the names of the files by artefact."""
+    label, prediction = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
+    table = confusion(label, prediction, len(classes))
+    right, videos, called = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
+    rows = pd.DataFrame(
         {
-            "id": test.id.tolist(),
-            "label": test.label,
-            "prediction": predicted(scores),
-            "scores": list(scores.astype(np.float32)),
+            "class": list(classes),
+            "videos": videos,
+            "right": right,
+            "recall": np.where(videos > 0, right / np.maximum(videos, 1), np.nan),
+            "predicted": called,
+            "precision": np.where(called > 0, right / np.maximum(called, 1), np.nan),
         }
     )
+    matrix = pd.DataFrame(table, index=pd.Index(classes, name="class"), columns=list(classes))
+    write_text(out / PER_CLASS, rows.to_csv(index=False, lineterminator="\n"))
+    write_text(out / CONFUSION, matrix.to_csv(lineterminator="\n"))
+    return {"per_class": PER_CLASS, "confusion": CONFUSION}
+
+
+def confusion(label: NDArray[np.int64], prediction: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """[K, K] counts: row true class, column predicted one."""
+    counts = np.bincount(label * classes + prediction, minlength=classes * classes)
+    return counts.reshape(classes, classes)
 
 
 def _share(right: NDArray[np.bool_], seed: int) -> Metric:

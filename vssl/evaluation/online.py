@@ -113,7 +113,7 @@ class OnlineProbe(Probe):
 
     def _measured(self, encoder: Backbone, device: torch.device, step: int) -> dict[str, float]:
         try:
-            values = self._features(encoder, device).values
+            values = self._features(encoder, device).values[:, 0]
         except WorkError as error:
             logger.warning("online probe: nothing is measured at step %d: %s", step, error)
             return {}

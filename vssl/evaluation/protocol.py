@@ -1,6 +1,7 @@
 """What an evaluation is: an encoder and a task in, metrics and one row a video out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from vssl.backbones.base import Backbone
 from vssl.config.errors import UserError, nearest
+from vssl.evaluation.eval_views import EvalViews
 from vssl.video.decoding.decode import Reader
+from vssl.video.eval_clips import EvalSampling
 from vssl.video.lists.samples import Samples
-from vssl.video.views import Clip, evaluation_views
+from vssl.video.views import Clip
 
 Precision = Literal["fp32", "bf16"]
 
@@ -35,6 +38,11 @@ class Task:
         devices: processes that read the videos, each a part of the list, a GPU each where `device` is one.
         seed: of a probe's own randomness.
         select_rule: how `select` was divided from the training list, in words.
+        unlabelled: videos that pretraining alone uses, and class_names, the classes of every label: for protocols that
+            need no label; their `train` is the whole training list.
+        backbone: the node that the encoder was built from, for protocols that build it anew or save it.
+        max_bad_fraction: share of the videos that may be unreadable while they are trained on.
+        save_steps: optimiser steps between two checkpoints of a training.
     """
 
     train: Samples
@@ -53,6 +61,11 @@ class Task:
     precision: Precision = "fp32"
     seed: int = 0
     select_rule: str = "given"
+    unlabelled: Samples | None = None
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    backbone: Mapping[str, Any] = field(default_factory=dict)
+    max_bad_fraction: float = 0.05
+    save_steps: int = 200
 
     def carrying(self, samples: Samples) -> NDArray[np.int64]:
         """int64 [n]: the class of every video of `samples` that has the label."""
@@ -69,7 +82,8 @@ class Results:
 
     Args:
         metrics: {"top1": {"value", "low", "high"}, ...} as shares, the bounds of a 95 % interval over test videos.
-        predictions: one row a test video: id, label, prediction (class indices), scores (list of K).
+        predictions: one row a test video: id, label, prediction (class indices), scores (list of K) and, of several
+            test views, view_scores (V lists of K). None, and no metrics, where a protocol makes no numbers.
         chosen: settings that the protocol chose on `select`, and what it left out.
         stamp: everything that two numbers must share to stand in one column.
         inputs: digest of the clips that the encoder saw; equal for two encoders that were shown the same.
@@ -77,7 +91,7 @@ class Results:
     """
 
     metrics: dict[str, dict[str, float]]
-    predictions: pd.DataFrame
+    predictions: pd.DataFrame | None
     chosen: dict[str, Any]
     stamp: dict[str, Any]
     inputs: str
@@ -85,14 +99,24 @@ class Results:
 
 
 class Protocol(ABC):
-    """One way of asking what an encoder knows. The constructor's arguments are the protocol's settings.
+    """One way of asking what an encoder knows. The constructor's arguments are the protocol's settings; a subclass
+    takes those below as `**shared`.
 
     `version` goes up whenever a change of code changes numbers.
+
+    Args:
+        clips, crops, sampling: the views of each test video, see `EvalViews`; training videos are read by one centre
+            clip unless a protocol says otherwise.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     frozen: ClassVar[bool] = True
+    # False: is asked once of all videos, whatever their labels. None: so only where there are none.
+    needs_label: ClassVar[bool | None] = True
+
+    def __init__(self, clips: int = 1, crops: int = 1, sampling: EvalSampling = "even") -> None:
+        self.views = EvalViews(clips, crops, sampling)
 
     @abstractmethod
     def run(self, encoder: Backbone, task: Task, out: Path) -> Results:
@@ -101,6 +125,9 @@ class Protocol(ABC):
     @abstractmethod
     def settings(self, task: Task) -> dict[str, Any]:
         """This protocol's part of the stamp: features, head, optimiser, grid, selection."""
+
+    def check_encoder(self, encoder: Backbone) -> None:  # noqa: B027 (most protocols read any encoder)
+        """Raises UserError where the encoder lacks what this protocol reads of it, before anything is written."""
 
     def check(self, task: Task) -> None:
         """Refuses what cannot work, before any video is read.
@@ -128,15 +155,11 @@ class Protocol(ABC):
 
     def stamp(self, task: Task) -> dict[str, Any]:
         """Protocol, clips, layer, label and lists: two numbers share a column only if all of it is equal."""
-        ((_, view),) = evaluation_views(task.clip).positions
         return {
             "protocol": self.name,
             "version": self.version,
             "frozen": self.frozen,
-            "clip": {
-                "views": "1 x 1", "frames": view.frames, "stride": view.stride, "size": view.size, "mode": "centre",
-                "padding": view.pad,
-            },
+            "clip": self.views.stamp(task.clip),
             "layer": "last",
             "pooling": "the encoder's summary",  # mean or class token: a setting of the backbone, in its hash
             "precision": task.precision,
@@ -144,4 +167,4 @@ class Protocol(ABC):
             "classes": len(task.classes),
             "lists": {name: getattr(task, name).list_hash() for name in ("train", "select", "test")},
             **self.settings(task),
-        }  # fmt: skip
+        }

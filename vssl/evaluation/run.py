@@ -4,10 +4,11 @@ import contextlib
 import datetime
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
@@ -16,7 +17,9 @@ from vssl.backbones.base import Backbone
 from vssl.config.bind import construct
 from vssl.config.errors import UserError, WorkError, nearest
 from vssl.datamodule import VideoDataModule
-from vssl.evaluation.encoders import MEAN_FRAME, Checkpoint, load_encoder, mean_frame_node
+from vssl.evaluation.encoders import WITHOUT_WEIGHTS, Checkpoint, load_encoder, weightless_node
+from vssl.evaluation.freeze import unmoved
+from vssl.evaluation.metrics import write_class_tables
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.evaluation.settings import Evaluation
 from vssl.records.atomic import atomic, remove_leftovers, writable
@@ -30,6 +33,7 @@ from vssl.video.lists.samples import select_split
 from vssl.video.views import Clip
 
 PREDICTIONS = "predictions.parquet"
+ALL = "all"  # in place of a label, for what is asked of all videos
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Subject:
         who: {"name", "kind", "method", "weights"}.
         names: {"backbone", "data"}: what the user calls the parts.
         hashes: of the parts, see `vssl.records.hashes.part_hashes`.
+        backbone: the node that the encoder was built from.
         folder: of the run, or of the baseline.
     """
 
@@ -48,6 +53,7 @@ class Subject:
     names: dict[str, str | None]
     hashes: dict[str, str]
     seed: int
+    backbone: dict[str, Any]
     folder: Path
 
 
@@ -70,6 +76,7 @@ def evaluate(
     *,
     checkpoint: Checkpoint = "final",
     console: Console | None = None,
+    features_out: Path | None = None,
 ) -> list[Path]:
     """Runs every protocol of `bound["eval"]` on every label; what has a finished record already is left as it is.
 
@@ -80,6 +87,7 @@ def evaluate(
         choices: {group: choice}, for the names in records.
         encoder: see `load_encoder`.
         out: folder that baselines are kept under; the evaluations of a run lie in its own folder.
+        features_out: where `eval=features` writes instead.
     Returns:
         The folder of each evaluation, in the order label, then protocol.
     Raises:
@@ -94,10 +102,20 @@ def evaluate(
     datamodule = construct(bound["data"], VideoDataModule, "data")
     torch.set_num_threads(run.thread_count())
     subject = _subject(bound, choices, encoder, checkpoint, datamodule, out)
-    tasks = _tasks(bound, evaluation, run, datamodule, subject)
-    jobs = [_job(name, bound, evaluation, task, subject) for task in tasks for name in evaluation.protocols]
+    known = bool(evaluation.labels or datamodule.labels())
+    asking = [
+        name
+        for name, protocol in evaluation.protocols.items()
+        if protocol.needs_label or (protocol.needs_label is None and known)
+    ]
+    tasks = _tasks(bound, evaluation, run, datamodule, subject) if asking else []
+    jobs = [_job(name, bound, evaluation, task, subject) for task in tasks for name in asking]
+    for name in (name for name in evaluation.protocols if name not in asking):
+        job = _job(name, bound, evaluation, _whole_task(bound, evaluation, run, datamodule, subject), subject)
+        jobs.append(job if features_out is None else _at(job, subject, features_out))
     missing = [job for job in jobs if not _is_done(job.folder)]
     for job in missing:
+        job.protocol.check_encoder(subject.encoder)
         job.protocol.check(job.task)
     if missing:
         writable(subject.folder)
@@ -121,13 +139,13 @@ def _subject(
 ) -> Subject:
     encoder, who = load_encoder(spec, bound, checkpoint)
     names = {part: choices.get(part) for part in ("backbone", "data")}
-    if who["kind"] == MEAN_FRAME:
-        names["backbone"] = MEAN_FRAME
-        bound = {**bound, "backbone": mean_frame_node(bound)}
+    if spec in WITHOUT_WEIGHTS:
+        names["backbone"] = spec
+        bound = {**bound, "backbone": weightless_node(spec, bound)}
     hashes = part_hashes(bound, datamodule.content_hash())
     identity = hash_of([hashes["data"], hashes["backbone"], who["weights"], bound["seed"]])
     folder = Path(spec) if who["kind"] == "run" else baseline_folder(out, who["name"], identity)
-    return Subject(encoder, who, names, hashes, bound["seed"], folder)
+    return Subject(encoder, who, names, hashes, bound["seed"], bound["backbone"], folder)
 
 
 def _tasks(
@@ -140,23 +158,53 @@ def _tasks(
         if label not in datamodule.classes:
             known = f"{nearest(label, datamodule.classes)}; it has {', '.join(datamodule.classes) or 'none'}"
             raise UserError(f"eval.label={label}: the data set has no such label{known}")
-    devices = run.device_count("auto")
     return [
         Task(
             **_lists(datamodule, label),
+            **_means(bound, evaluation, run, datamodule.owner(label), subject),
             label=label,
             classes=tuple(datamodule.classes[label]),
-            clip=construct(bound["clip"], Clip, "clip"),
-            cache=cache_dir() / "features" / subject.hashes["backbone"][:16],
-            workers=run.worker_count(datamodule.owner(label).decoder, devices),
-            batch_size=evaluation.batch_size,
-            device=_device(run.device),
-            devices=devices,
-            precision=evaluation.precision,
-            seed=subject.seed,
         )
         for label in labels
     ]
+
+
+def _whole_task(
+    bound: dict[str, Any], evaluation: Evaluation, run: Run, datamodule: VideoDataModule, subject: Subject
+) -> Task:
+    """All videos, for protocols that need no label."""
+    train = datamodule.samples("train")
+    return Task(
+        train=train,
+        test=datamodule.samples("test"),
+        unlabelled=datamodule.samples("unlabelled"),
+        **_means(bound, evaluation, run, datamodule, subject),
+        select=train.take(np.empty(0, dtype=np.int64)),
+        label=ALL,
+        classes=(),
+        reader=datamodule.reader,
+        flip_safe=datamodule.flip_safe,
+        class_names=dict(datamodule.classes),
+    )
+
+
+def _means(
+    bound: dict[str, Any], evaluation: Evaluation, run: Run, owner: VideoDataModule, subject: Subject
+) -> dict[str, Any]:
+    """How the videos of a task are read, and by what."""
+    devices = run.device_count("auto")
+    return {
+        "clip": construct(bound["clip"], Clip, "clip"),
+        "cache": cache_dir() / "features" / subject.hashes["backbone"][:16],
+        "workers": run.worker_count(owner.decoder, devices),
+        "batch_size": evaluation.batch_size,
+        "device": _device(run.device),
+        "devices": devices,
+        "precision": evaluation.precision,
+        "seed": subject.seed,
+        "backbone": subject.backbone,
+        "save_steps": run.save_steps,
+    }
 
 
 def _lists(datamodule: VideoDataModule, label: str) -> dict[str, Any]:
@@ -172,6 +220,7 @@ def _lists(datamodule: VideoDataModule, label: str) -> dict[str, Any]:
         "select_rule": rule,
         "reader": datamodule.owner(label).reader,
         "flip_safe": datamodule.owner(label).flip_safe,
+        "max_bad_fraction": datamodule.max_bad_fraction,
     }
 
 
@@ -184,6 +233,23 @@ def _job(name: str, bound: dict[str, Any], evaluation: Evaluation, task: Task, s
         [eval_hash, subject.hashes["data"], subject.hashes["backbone"], subject.who["weights"], subject.seed]
     )
     return Job(name, protocol, task, eval_hash, eval_folder(subject.folder, name, task.label, whole))
+
+
+def _at(job: Job, subject: Subject, folder: Path) -> Job:
+    """The job in a folder that somebody chose. Raises UserError where something else lies in it."""
+    moved = replace(job, folder=folder)
+    try:
+        there = read_record(folder)
+    except NoRecord:
+        return moved
+    own = _first_record(moved, subject)["identity"]
+    same = [there["identity"].get("hashes"), there["identity"].get("encoder")] == [own["hashes"], own["encoder"]]
+    if not same:
+        raise UserError(
+            f"out={folder}: another record lies there than this request would make",
+            "choose another folder, or delete it",
+        )
+    return moved
 
 
 def _is_done(folder: Path) -> bool:
@@ -209,9 +275,14 @@ def _make(job: Job, subject: Subject, console: Console) -> None:
     started, begun = _now(), time.perf_counter()
     record = {**_first_record(job, subject), "started": started}
     try:
-        results = job.protocol.run(subject.encoder, job.task, job.folder)
+        with unmoved(subject.encoder, f"{job.name} was at it"):  # what tunes an encoder tunes a copy
+            results = job.protocol.run(subject.encoder, job.task, job.folder)
         seconds = time.perf_counter() - begun
-        _write_predictions(job.folder / PREDICTIONS, results.predictions)
+        made = {}
+        if results.predictions is not None:
+            _write_predictions(job.folder / PREDICTIONS, results.predictions)
+            tables = write_class_tables(job.folder, results.predictions, job.task.classes)
+            made = {"predictions": PREDICTIONS, **tables}
     except (WorkError, RuntimeError, OSError) as error:
         # On a full disk this fails as well, and what failed first is what has to be told.
         with contextlib.suppress(WorkError):
@@ -225,7 +296,7 @@ def _make(job: Job, subject: Subject, console: Console) -> None:
             "chosen": results.chosen,
             "protocol": results.stamp,
             "inputs": results.inputs,
-            "artefacts": {"predictions": PREDICTIONS, **results.artefacts},
+            "artefacts": {**made, **results.artefacts},
             "budget": {"seconds": round(seconds, 2)},
             "finished": _now(),
         },
@@ -249,6 +320,7 @@ def _first_record(job: Job, subject: Subject) -> Record:
             },
         },
         "seed": subject.seed,
+        "classes": list(job.task.classes),
         "protocol": job.protocol.stamp(job.task),
         "environment": {**environment(), **_where(job.task)},
     }  # fmt: skip
@@ -300,6 +372,8 @@ def _device(asked: str) -> str:
 
 
 def _told(results: Results) -> str:
+    if not results.metrics:
+        return f"wrote {', '.join(results.artefacts.values()) or 'nothing'}"
     name, metric = next(iter(results.metrics.items()))
     return f"{name} {metric['value']:.1%} ({metric['low']:.1%} to {metric['high']:.1%})"
 

@@ -30,6 +30,18 @@ def normalise_patches(patches: Tensor, channels: int, eps: float = 1e-6) -> Tens
     return centred.div_(deviation + eps).reshape(patches.shape)
 
 
+def undo_normalisation(normalised: Tensor, patches: Tensor, channels: int, eps: float = 1e-6) -> Tensor:
+    """The inverse of `normalise_patches`: mean and deviation of `patches` given back to values that were predicted.
+
+    Args:
+        normalised, patches: [B, N, P].
+    Source: MCG-NJU/VideoMAE@14ef8d8: run_videomae_vis.py, which makes the paper's figures.
+    """
+    x = patches.reshape(*patches.shape[:-1], channels, -1)
+    values = normalised.reshape(x.shape) * (x.std(dim=-1, keepdim=True) + eps) + x.mean(dim=-1, keepdim=True)
+    return values.reshape(normalised.shape)
+
+
 def reconstruction_error(
     prediction: Tensor, target: Tensor, kind: ErrorKind = "mse", counted: Tensor | None = None
 ) -> Tensor:

@@ -27,10 +27,19 @@ class Attention(nn.Module):
         return self.qkv(x)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
-        batch, tokens, dim = x.shape
-        qkv = self.project(x).view(batch, tokens, 3, self.heads, dim // self.heads)
-        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))  # each [B, heads, N, D / heads]
+        q, k, v = self._split(x)
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor) -> Tensor:
+        """How much each token looks at each, for pictures: [B, N, D] -> [B, heads, N, N], rows sum to 1."""
+        q, k, _ = self._split(x)
+        return (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(dim=-1)
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each [B, heads, N, D / heads]."""
+        batch, tokens, dim = x.shape
+        q, k, v = self.project(x).view(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        return q, k, v
 
 
 class SelfAttention(Attention):

@@ -29,5 +29,12 @@ def patchify(clip: Tensor, patch: tuple[int, int, int], keep: Tensor | None = No
     return cut[sample, keep // (h * w), keep // w % h, keep % w].flatten(2)
 
 
+def unpatchify(tokens: Tensor, patch: tuple[int, int, int], grid: tuple[int, int, int]) -> Tensor:
+    """All tokens [B, N, C * patch pixels] of a clip back to [B, C, T, H, W]; `grid` is (t, h, w)."""
+    cut = tokens.reshape(len(tokens), *grid, -1, *patch)  # [B, t, h, w, C, frame, row, column]
+    whole = cut.permute(0, 4, 1, 5, 2, 6, 3, 7)
+    return whole.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
 def _times(extent: Sequence[int]) -> str:
     return " x ".join(map(str, extent))

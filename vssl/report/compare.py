@@ -92,9 +92,9 @@ def mark_columns(columns: Sequence[Column], letters: Letters) -> list[Column]:
     """A letter on every column that only its stamp tells from an earlier one."""
     marked: list[Column] = []
     for column in columns:
-        former = next((one for one in marked if one.key[:3] == column.key[:3]), None)
-        marks = letters.of(f"other evaluation: {told(column.stamp, former.stamp)}") if former else ""
-        marked.append(Column(column.key, column.stamp, marks))
+        former = next((one for one in marked if one.question == column.question), None)
+        other = (told(column.stamp, former.stamp) or "stamps of another form") if former else ""
+        marked.append(Column(column.key, column.stamp, letters.of(f"other evaluation: {other}") if other else ""))
     return marked
 
 
@@ -130,18 +130,20 @@ def mark_random(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
         bounds = {
             column.key: max(other.cells[column.key].interval[1] for other in bare if column.key in other.cells)
             for column in columns
-            if any(column.key in other.cells for other in bare)
+            if column.is_ranked and any(column.key in other.cells for other in bare)
         }
         for key, cell in row.cells.items():
             cell.not_above_random = key in bounds and cell.mean <= bounds[key]
-        if row.cells.keys() - bounds.keys():
+        if {column.key for column in columns if column.is_ranked and column.key in row.cells} - bounds.keys():
             without.append(row.title)
     return without
 
 
 def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """In each column, among two or more ranked rows: the highest, and all whose interval overlaps its own."""
+    """In each column where more is better: the highest of the ranked rows, and all whose interval overlaps its own."""
     for column in columns:
+        if not column.is_ranked:
+            continue
         cells = [row.cells[column.key] for row in rows if row.is_ranked and column.key in row.cells]
         if len(cells) < 2:
             continue

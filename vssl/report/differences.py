@@ -30,9 +30,15 @@ def told(own: Mapping[str, Any], reference: Mapping[str, Any], prefix: str = "")
     """`"k=5, not 20; temperature=0.1, not 0.07"`; at most `SHOWN` of them. Empty where nothing differs."""
     keys = differing([own, reference])
     mine, theirs = flat(own), flat(reference)
-    parts = [f"{prefix}{key}={shown(mine.get(key))}, not {shown(theirs.get(key))}" for key in keys[:SHOWN]]
+    parts = [f"{prefix}{key}={', not '.join(_both(mine.get(key), theirs.get(key)))}" for key in keys[:SHOWN]]
     more = [f"{len(keys) - SHOWN} more"] if len(keys) > SHOWN else []
     return "; ".join(parts + more)
+
+
+def _both(own: object, other: object) -> tuple[str, str]:
+    """Both in short, or in full where short they look the same."""
+    short = shown(own), shown(other)
+    return short if short[0] != short[1] else (str(own), str(other))
 
 
 def shown(value: object) -> str:

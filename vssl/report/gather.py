@@ -1,26 +1,31 @@
 """What lies in a folder of runs: encoders with their evaluations, and what failed."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from vssl.config.errors import UserError
+from vssl.config.errors import UserError, nearest
 from vssl.config.folders import read_yaml
 from vssl.records.hashes import hash_of
 from vssl.records.record import Record, find_records, owner, read_record
 
-Kind = Literal["run", "random", "mean_frame", "file"]
+Kind = Literal["run", "random", "mean_frame", "motion_path", "file"]
 
 METRIC = "top1"
+"""What is shown of an evaluation unless others are asked for."""
+GAP = "gap_"
+"""Numbers that are called so are differences of shares: they may be negative, and more is not better."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One finished evaluation of one encoder."""
+    """One number of a finished evaluation of one encoder; its predictions lie in `folder`."""
 
     record: Record
+    folder: Path
+    metric: str = METRIC
 
     @property
     def data(self) -> str:
@@ -39,14 +44,14 @@ class Evaluated:
         return dict(self.record["protocol"])
 
     @cached_property
-    def column(self) -> tuple[str, str, str, str]:
+    def column(self) -> tuple[str, str, str, str, str]:
         """Numbers stand in one column only where all of this is equal; the stamp holds the lists of videos."""
-        return self.data, self.label, self.protocol, hash_of(self.stamp)
+        return self.data, self.label, self.protocol, hash_of(self.stamp), self.metric
 
     @property
     def result(self) -> dict[str, float]:
         """{"value", "low", "high"}, shares in [0, 1]."""
-        return dict(self.record["results"][METRIC])
+        return dict(self.record["results"][self.metric])
 
     @property
     def weights(self) -> str | None:
@@ -134,21 +139,26 @@ class Gathered:
     """Everything below one folder.
 
     Args:
+        metrics: numbers that are asked for.
         troubles: one line for everything that is missing from the rows: failed, unfinished, unreadable, superseded.
     """
 
     folder: Path
+    metrics: Sequence[str] = (METRIC,)
     encoders: list[Encoder] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
 
-def gather(folder: Path, only: Collection[Path] | None = None) -> Gathered:
+def gather(folder: Path, only: Collection[Path] | None = None, metrics: Sequence[str] = (METRIC,)) -> Gathered:
     """Reads the records below `folder`.
 
     Args:
         only: folders of runs or evaluations to take; None takes all.
+        metrics: numbers that each evaluation shows, as its record calls them.
+    Raises:
+        UserError: no evaluation has one of `metrics`.
     """
-    found = Gathered(Path(folder))
+    found = Gathered(Path(folder), tuple(metrics))
     records: dict[Path, Record] = {}
     for path in find_records(folder):
         if not _wanted(path.parent, only):
@@ -157,12 +167,23 @@ def gather(folder: Path, only: Collection[Path] | None = None) -> Gathered:
             records[path.parent] = read_record(path)
         except UserError as error:
             found.troubles.append(str(error).splitlines()[0].replace(f"{found.folder}/", ""))
+    _refuse_unknown(found.metrics, records.values())
     for place, record in records.items():
         if record["kind"] != "evaluate":
             _add_encoder(found, place, record, list(_evaluations(found, place, record, records)))
         elif owner(place) not in records:
             found.troubles.append(f"{_relative(place, found.folder)}: an evaluation without the record of its encoder")
     return found
+
+
+def _refuse_unknown(metrics: Sequence[str], records: Iterable[Record]) -> None:
+    known = dict.fromkeys(name for record in records for name in record.get("results") or ())
+    for metric in metrics:
+        if metric != METRIC and metric not in known:
+            raise UserError(
+                f"metrics={metric}: no evaluation here has that number{nearest(metric, known)}",
+                ", ".join(known) or None,
+            )
 
 
 def _wanted(folder: Path, only: Collection[Path] | None) -> bool:
@@ -180,10 +201,17 @@ def _evaluations(found: Gathered, place: Path, record: Record, records: dict[Pat
         if evaluation["kind"] != "evaluate" or owner(folder) != place:
             continue
         if evaluation["status"] == "done":
-            yield Evaluated(evaluation)
+            yield from (Evaluated(evaluation, folder, metric) for metric in _shown(evaluation, found.metrics))
             continue
         who = f"{_seeded(record)}, {evaluation['identity']['protocol']} on {evaluation['identity']['label']}"
         found.troubles.append(f"{who}: evaluation {_outcome(evaluation)}")
+
+
+def _shown(record: Record, metrics: Sequence[str]) -> list[str]:
+    """Of what is asked for all that it has; else top-1, else its first number."""
+    results = record["results"]
+    asked = [metric for metric in metrics if metric in results]
+    return asked or ([METRIC] if METRIC in results else list(results)[:1])
 
 
 def _add_encoder(found: Gathered, place: Path, record: Record, evaluations: list[Evaluated]) -> None:
@@ -201,7 +229,7 @@ def _add_encoder(found: Gathered, place: Path, record: Record, evaluations: list
 def _baseline_kind(record: Record, evaluations: list[Evaluated]) -> Kind:
     kinds = {one.record["identity"]["encoder"]["kind"] for one in evaluations}
     name = kinds.pop() if len(kinds) == 1 else record["identity"]["method"]
-    return name if name in ("random", "mean_frame") else "file"
+    return name if name in ("random", "mean_frame", "motion_path") else "file"
 
 
 def _newest(found: Gathered, record: Record, evaluations: list[Evaluated]) -> tuple[Evaluated, ...]:
@@ -209,7 +237,7 @@ def _newest(found: Gathered, record: Record, evaluations: list[Evaluated]) -> tu
     newest: dict[tuple[str, ...], Evaluated] = {}
     for one in sorted(evaluations, key=lambda one: one.finished):
         newest[one.column] = one
-    if superseded := len(evaluations) - len(newest):
+    if superseded := len({one.folder for one in evaluations} - {one.folder for one in newest.values()}):
         found.troubles.append(f"{_seeded(record)}: {superseded} older evaluation(s) left out, made again since")
     return tuple(newest.values())
 

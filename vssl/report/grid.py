@@ -58,7 +58,7 @@ def result_slots(columns: Sequence[Column], rows: Sequence[Row]) -> list[Slot]:
     return [
         Slot(
             over=f"{column.data} {column.label}" if several else column.label,
-            head=column.protocol,
+            head=column.head,
             entries=tuple(_result(row.cells.get(column.key), row) for row in rows),
             chance=Entry(percent(column.chance)) if column.chance is not None else Entry(NOTHING),
             marks=column.marks,

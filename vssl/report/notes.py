@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from vssl.report import clips
 from vssl.report.compare import Compared, budget_text
+from vssl.report.gather import METRIC
 from vssl.report.grid import BELOW
-from vssl.report.rows import INTERVAL_NAMES, Cell, Row
+from vssl.report.rows import INTERVAL_NAMES, Cell, Column, Row
 
 
 def title(rows: Sequence[Row], reference: Row | None, compared: Compared) -> str:
@@ -32,7 +33,9 @@ def reading(rows: Sequence[Row], bare: Sequence[str]) -> list[str]:
     cells = [cell for row in rows for cell in row.cells.values()]
     if not cells:
         return ["No evaluation is finished."]
-    lines = [f"Top-1 accuracy on test videos in %. {_intervals(cells)}"]
+    named = any(key[4] != METRIC for row in rows for key in row.cells)
+    other = ", or the number that a column names" if named else ""
+    lines = [f"Top-1 accuracy on test videos in %{other}. {_intervals(cells)}"]
     if any(cell.best for cell in cells):
         lines.append("Bold: the highest among rows under the same conditions, and all whose interval overlaps its own.")
     if any(cell.not_above_random for cell in cells):
@@ -51,6 +54,13 @@ def reading(rows: Sequence[Row], bare: Sequence[str]) -> list[str]:
     )
     lines += [f"Split: {rule}." for rule in rules if rule != "official"]
     return lines
+
+
+def transductive(columns: Sequence[Column]) -> list[str]:
+    """Evaluations whose answers are not given one by one."""
+    names = list(dict.fromkeys(f"{one.protocol} on {one.label}" for one in columns if one.stamp.get("transductive")))
+    told = "Transductive: what is answered for a test video depends on all the others, whose mean was taken from it"
+    return [f"{told} ({_listed(names)})."] if names else []
 
 
 def same_clips(rows: Sequence[Row], reference: Row | None) -> list[str]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from vssl.records.atomic import atomic
+from vssl.report.gather import METRIC
 from vssl.report.grid import BELOW
 from vssl.report.notes import interval_legend
 from vssl.report.rows import Cell, Column, Row
@@ -63,13 +64,13 @@ def _panel(panel: Any, column: Column, rows: Sequence[Row], several: bool) -> No
             _bar(panel, place, cell, row)
     _lines(panel, column, rows)
     head = f"{column.data} {column.label}" if several else column.label
-    panel.set_title(_raised(f"{head} · {column.protocol}", column.marks), fontsize=9, color=_INK, loc="left")
+    panel.set_title(_raised(f"{head} · {column.head}", column.marks), fontsize=9, color=_INK, loc="left")
     panel.set_yticks(list(places), [_name(row) for row in rows], fontsize=8, color=_INK)
     panel.set_ylim(len(rows) - 0.4, -0.6)
     top = 100 * max((_end(cell) for row in rows if (cell := row.cells.get(column.key))), default=0.0)
     panel.set_xlim(0, 1.22 * max(top, 100 * (column.chance or 0), 1))
     panel.set_xticks([tick for tick in panel.get_xticks() if tick <= min(100, panel.get_xlim()[1])])
-    panel.set_xlabel("top-1, %", fontsize=8, color=_INK)
+    panel.set_xlabel("top-1, %" if column.metric == METRIC else "%", fontsize=8, color=_INK)
     panel.tick_params(length=0, labelsize=8, colors=_INK)
     panel.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     panel.set_axisbelow(True)

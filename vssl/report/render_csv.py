@@ -4,6 +4,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from vssl.report.gather import METRIC
 from vssl.report.rows import COST, Cell, Column, Row
 
 if TYPE_CHECKING:
@@ -40,39 +41,44 @@ def _line(row: Row, table: "Table") -> dict[str, Value]:
         "seeds": " ".join(str(seed) for seed in row.seeds),
     }
     for column in table.columns:
-        line |= _numbers(head(column, table), row.cells.get(column.key))
+        line |= _numbers(head(column, table), _value(column), row.cells.get(column.key))
     line |= {_COST_HEADS[key]: row.cost.get(key) for key in COST}
     line["differs"] = "; ".join(row.differences)
     line["collapsed"] = row.collapse
     return line
 
 
-def _numbers(name: str, cell: Cell | None) -> dict[str, Value]:
+def _numbers(name: str, value: str, cell: Cell | None) -> dict[str, Value]:
+    heads = [f"{name} {what}" for what in (value, *_KINDS)]
     if cell is None:
-        return dict.fromkeys(f"{name} {what}" for what in _KINDS)
+        return dict.fromkeys(heads)
     low, high = cell.interval
     values = " ".join(str(value) for value in cell.values)
     return dict(
         zip(
-            (f"{name} {what}" for what in _KINDS),
+            heads,
             (cell.mean, cell.std, low, high, cell.interval_name, values, int(cell.not_above_random)),
             strict=True,
         )
     )
 
 
-_KINDS = ("top1", "std", "low", "high", "interval", "values", "not_above_random")
+_KINDS = ("std", "low", "high", "interval", "values", "not_above_random")
+
+
+def _value(column: Column) -> str:
+    return METRIC if column.metric == METRIC else "value"  # another number is named before it
 
 
 def head(column: Column, table: "Table") -> str:
     """`motion/knn`, with the data set where there are several, and the letter of its note."""
     several = len({one.data for one in table.columns}) > 1
-    name = f"{column.label}/{column.protocol}"
+    name = f"{column.label}/{column.head}"
     return (f"{column.data}/{name}" if several else name) + (f"/{column.marks}" if column.marks else "")
 
 
 def _chance(table: "Table") -> dict[str, Value]:
     line: dict[str, Value] = {"row": "chance", "kind": "chance"}
     for column in table.columns:
-        line[f"{head(column, table)} top1"] = column.chance
+        line[f"{head(column, table)} {_value(column)}"] = column.chance
     return line

@@ -26,7 +26,7 @@ def latex(table: "Table", notes: Sequence[str] = ()) -> str:
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_escaped(table.title)}}}",
+        rf"\caption{{{escaped(table.title)}}}",
         rf"\begin{{tabular}}{{lr{'r' * len(slots)}}}",
         r"\toprule",
         *_header(slots),
@@ -36,41 +36,41 @@ def latex(table: "Table", notes: Sequence[str] = ()) -> str:
         if place and row.section != table.rows[place - 1].section:
             lines.append(r"\midrule")
         entries = [_entry(slot.entries[place]) for slot in slots]
-        lines.append(_line([_escaped(row.name) + _raised(row.letters), str(row.n), *entries]))
+        lines.append(joined([escaped(row.name) + _raised(row.letters), str(row.n), *entries]))
     if any(slot.chance.text for slot in slots):
-        lines += [r"\midrule", _line([r"\textit{chance}", "", *(_escaped(slot.chance.text) for slot in slots)])]
+        lines += [r"\midrule", joined([r"\textit{chance}", "", *(escaped(slot.chance.text) for slot in slots)])]
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
-    lines += [rf"{_raised(letter)} {_escaped(text)}\par" for letter, text in table.marks]
-    lines += [rf"{_escaped(line)}\par" for line in [*table.lines, *table.troubles, *notes]]
+    lines += [rf"{_raised(letter)} {escaped(text)}\par" for letter, text in table.marks]
+    lines += [rf"{escaped(line)}\par" for line in [*table.lines, *table.troubles, *notes]]
     lines += [r"\end{minipage}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def _header(slots: Sequence[Slot]) -> list[str]:
     """Labels over their protocols, with rules that say which belong together."""
-    heads = _line(["", "$n$", *(_escaped(slot.head) + _raised(slot.marks) for slot in slots)])
+    heads = joined(["", "$n$", *(escaped(slot.head) + _raised(slot.marks) for slot in slots)])
     if not any(slot.over for slot in slots):
         return [heads]
     cells, rules, place = ["", ""], [], 3
     for over, group in itertools.groupby(slots, key=lambda slot: slot.over):
         width = len(list(group))
         if over:
-            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{_escaped(over)}}}")
+            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escaped(over)}}}")
             rules.append(rf"\cmidrule(lr){{{place}-{place + width - 1}}}")
         else:
             cells += [""] * width
         place += width
-    return [_line(cells), " ".join(rules), heads]
+    return [joined(cells), " ".join(rules), heads]
 
 
-def _line(cells: Sequence[str]) -> str:
+def joined(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
 def _entry(entry: Entry) -> str:
-    text = _escaped(entry.text)
+    text = escaped(entry.text)
     text = rf"\textbf{{{text}}}" if entry.best else "--" if entry.text == NOTHING else text
-    text += (_escaped(BELOW) if entry.not_above_random else "") + _raised(entry.marks)
+    text += (escaped(BELOW) if entry.not_above_random else "") + _raised(entry.marks)
     return rf"{text} {{\scriptsize [{entry.low}, {entry.high}]}}" if entry.low else text
 
 
@@ -78,7 +78,7 @@ def _raised(letters: str) -> str:
     return rf"\textsuperscript{{{letters}}}" if letters else ""
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Plain text; a name in backquotes is set as code."""
     safe = "".join(_SPECIAL.get(letter, letter) for letter in text.replace("\n", " "))
     return re.sub(r"\\textasciigrave\{\}([\w\\.-]+)\\textasciigrave\{\}", r"\\texttt{\1}", safe)

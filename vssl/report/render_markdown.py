@@ -16,24 +16,24 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>|~&#$]")
 def markdown(table: "Table", notes: Sequence[str] = ()) -> str:
     """Title, table, and notes as a list; ends with a newline."""
     slots = [*table.results, *table.costs]
-    lines = [f"**{_escaped(table.title)}**", ""]
+    lines = [f"**{escaped(table.title)}**", ""]
     if table.rows:
-        heads = ["method", "n", *(_escaped(slot.title) + _raised(slot.marks) for slot in slots)]
-        lines += [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)])]
+        heads = ["method", "n", *(escaped(slot.title) + _raised(slot.marks) for slot in slots)]
+        lines += [joined(heads), joined([":--", *["--:"] * (len(heads) - 1)])]
         for place, row in enumerate(table.rows):
             entries = [_entry(slot.entries[place]) for slot in slots]
-            lines.append(_line([_escaped(row.name) + _raised(row.letters), str(row.n), *entries]))
+            lines.append(joined([escaped(row.name) + _raised(row.letters), str(row.n), *entries]))
         if any(slot.chance.text for slot in slots):
-            lines.append(_line(["*chance*", "", *(slot.chance.text for slot in slots)]))
+            lines.append(joined(["*chance*", "", *(slot.chance.text for slot in slots)]))
         lines.append("")
-    lines += [f"- {_raised(letter)} {_escaped(text)}" for letter, text in table.marks]
-    lines += [f"- {_escaped(line)}" for line in table.lines]
-    lines += [f"- ⚠ {_escaped(line)}" for line in table.troubles]
-    lines += [f"- **{_escaped(line)}**" for line in notes]
+    lines += [f"- {_raised(letter)} {escaped(text)}" for letter, text in table.marks]
+    lines += [f"- {escaped(line)}" for line in table.lines]
+    lines += [f"- ⚠ {escaped(line)}" for line in table.troubles]
+    lines += [f"- **{escaped(line)}**" for line in notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _line(cells: Sequence[str]) -> str:
+def joined(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
@@ -47,7 +47,7 @@ def _raised(letters: str) -> str:
     return f"<sup>{letters}</sup>" if letters else ""
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Names hold underscores, settings stars and brackets, errors anything: none of it is markup.
 
     But for a name in backquotes, which is code; what is code needs no escapes, and would show them.

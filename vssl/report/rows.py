@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from vssl.report.gather import Encoder, Evaluated, Gathered, Kind
+from vssl.report.gather import GAP, METRIC, Encoder, Evaluated, Gathered, Kind
 from vssl.statistics import mean_std_t
 
 COST = ("steps", "samples", "seconds", "flops", "data_wait_share")
@@ -14,9 +14,9 @@ COST = ("steps", "samples", "seconds", "flops", "data_wait_share")
 
 @dataclass(frozen=True)
 class Column:
-    """One evaluation: protocol on a label of a data set, under one stamp."""
+    """One number of one evaluation: protocol on a label of a data set, under one stamp."""
 
-    key: tuple[str, str, str, str]
+    key: tuple[str, str, str, str, str]
     stamp: dict[str, Any]
     marks: str = ""
 
@@ -33,20 +33,40 @@ class Column:
         return self.key[2]
 
     @property
+    def metric(self) -> str:
+        return self.key[4]
+
+    @property
+    def head(self) -> str:
+        """The protocol, and its number where that is not top-1."""
+        return self.protocol if self.metric == METRIC else f"{self.protocol} {self.metric}"
+
+    @property
+    def is_ranked(self) -> bool:
+        """More is better."""
+        return not self.metric.startswith(GAP)
+
+    @property
+    def question(self) -> tuple[str, ...]:
+        """Equal for columns that only their stamps tell apart."""
+        return *self.key[:3], self.metric
+
+    @property
     def chance(self) -> float | None:
-        """Top-1 of guessing, 1 / classes; None where the record does not hold the number of classes."""
+        """Top-1 of guessing, 1 / classes; None for other numbers, and where the record does not hold the classes."""
         classes = self.stamp.get("classes")
-        return 1 / classes if classes else None
+        return 1 / classes if classes and self.metric == METRIC else None
 
 
 @dataclass
 class Cell:
-    """Top-1 of one row in one column, shares in [0, 1].
+    """The number of one row in one column: a share in [0, 1], or a difference of shares.
 
     Args:
         values: one a seed, in the order of seeds.
         lows: bootstrap bounds over videos, one a seed, as are `highs`.
         inputs: digests of the clips that the encoder was shown, one a seed.
+        bounded: it is a share, so that no interval leaves [0, 1].
         marks: letters of notes.
         not_above_random: no higher than the upper bound of the random encoder.
         best: not told apart from the highest value among rows under the same conditions.
@@ -56,6 +76,7 @@ class Cell:
     lows: tuple[float, ...]
     highs: tuple[float, ...]
     inputs: tuple[str | None, ...] = ()
+    bounded: bool = True
     marks: str = ""
     not_above_random: bool = False
     best: bool = False
@@ -80,7 +101,7 @@ class Cell:
         """
         summary = mean_std_t(self.values)
         if summary.low is not None and summary.high is not None:
-            return max(0.0, summary.low), min(1.0, summary.high)
+            return (max(0.0, summary.low), min(1.0, summary.high)) if self.bounded else (summary.low, summary.high)
         return min(self.lows), max(self.highs)
 
     @property
@@ -179,14 +200,21 @@ def rows_of(found: Gathered) -> list[Row]:
     return [_row([seeds[seed] for seed in sorted(seeds)]) for seeds in groups.values()]
 
 
-def columns_of(encoders: Iterable[Encoder]) -> list[Column]:
-    """Every evaluation once, by data set, label, protocol; of several stamps the one with most numbers first."""
+def columns_of(encoders: Iterable[Encoder], metrics: Sequence[str] = (METRIC,)) -> list[Column]:
+    """Every evaluation once, by data set, label, protocol; of several stamps the one with most numbers first.
+
+    Several numbers of one evaluation stand in the order of `metrics`.
+    """
     found = [one for encoder in encoders for one in encoder.evaluations]
     counts: dict[tuple[str, ...], int] = {}
     for one in found:
         counts[one.column] = counts.get(one.column, 0) + 1
     columns = {one.column: Column(one.column, one.stamp) for one in found}
-    return sorted(columns.values(), key=lambda column: (*column.key[:3], -counts[column.key], column.key[3]))
+    place = {metric: place for place, metric in enumerate(metrics)}
+    return sorted(
+        columns.values(),
+        key=lambda one: (*one.key[:3], -counts[one.key], one.key[3], place.get(one.metric, len(place))),
+    )
 
 
 def _row(encoders: Sequence[Encoder]) -> Row:
@@ -204,6 +232,7 @@ def _cell(evaluated: Sequence[Evaluated]) -> Cell:
         lows=tuple(result["low"] for result in results),
         highs=tuple(result["high"] for result in results),
         inputs=tuple(one.record.get("inputs") for one in evaluated),
+        bounded=not evaluated[0].metric.startswith(GAP),
     )
 
 

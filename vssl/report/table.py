@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import RenderableType
 
 from vssl.report import compare
-from vssl.report.gather import gather
+from vssl.report.gather import METRIC, gather
 from vssl.report.grid import Slot, cost_slots, result_slots
 from vssl.report.names import name_rows
-from vssl.report.notes import counted, reading, same_clips, title
+from vssl.report.notes import counted, reading, same_clips, title, transductive
 from vssl.report.rows import Column, Row, columns_of, rows_of
 
 
@@ -65,15 +65,18 @@ class Table:
         return latex(self, notes)
 
 
-def comparison(folder: Path, only: Collection[Path] | None = None) -> Table:
+def comparison(folder: Path, only: Collection[Path] | None = None, metrics: Sequence[str] = (METRIC,)) -> Table:
     """The table of everything that lies below `folder`.
 
     Args:
         only: folders of runs or evaluations to take; None takes all.
+        metrics: numbers to show of each evaluation, as records call them; one that has none of them shows its top-1.
+    Raises:
+        UserError: no evaluation has one of `metrics`.
     """
-    found = gather(Path(folder), only)
+    found = gather(Path(folder), only, metrics)
     rows = rows_of(found)
-    columns = columns_of(encoder for row in rows for encoder in row.encoders)
+    columns = columns_of((encoder for row in rows for encoder in row.encoders), metrics)
     rows.sort(key=lambda row: _order(row, columns))
     compared = compare.compared_by(rows)
     reference = compare.reference_of(rows, compared)
@@ -91,7 +94,7 @@ def comparison(folder: Path, only: Collection[Path] | None = None) -> Table:
         columns=columns,
         rows=rows,
         marks=letters.pairs(),
-        lines=reading(rows, bare) + same_clips(rows, reference) + counted(rows),
+        lines=reading(rows, bare) + transductive(columns) + same_clips(rows, reference) + counted(rows),
         troubles=found.troubles,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vssl import _torchvision  # noqa: F401  (before Lightning)
 
@@ -53,6 +53,9 @@ class Study:
     optimiser: Optimiser
     seed: int
     start: Report | None = None  # what the first weights were loaded from, once `method` is built
+
+    # Where a training diverges.
+    cures: ClassVar[str] = "a lower optim.base_lr, a longer optim.schedule.warmup_fraction or train.clip_grad_norm=1"
 
     @cached_property
     def content_hash(self) -> str:
@@ -198,9 +201,8 @@ class Study:
             # Batch statistics are those of the whole micro-batch where torch can gather them: on GPUs.
             sync_batchnorm=self.devices > 1 and torch.cuda.is_available() and self.run.device != "cpu",
             plugins=[StreamedCheckpoints(), *([place] if place else [])],
-            gradient_clip_val=self.train.clip_grad_norm,
             logger=self._loggers(folder) or False,
-            callbacks=[StepSeed(self.seed), Gradients(), *callbacks],
+            callbacks=[StepSeed(self.seed), Gradients(self.train.clip_grad_norm), *callbacks],
             default_root_dir=folder,
             use_distributed_sampler=False,
             enable_checkpointing=False,

@@ -246,11 +246,12 @@ class Checkpoints(StepCallback):
     Args:
         name: the method's, for messages.
         curves: hold the loss of the step, averaged over micro-batches and ranks.
+        cures: the settings that usually help where numbers are not finite any more.
     """
 
-    def __init__(self, path: Path, every: int, name: str, curves: Curves) -> None:
+    def __init__(self, path: Path, every: int, name: str, curves: Curves, cures: str) -> None:
         super().__init__()
-        self.path, self.every, self.name, self.curves = path, every, name, curves
+        self.path, self.every, self.name, self.curves, self.cures = path, every, name, curves, cures
         self._saved_step: int | None = None
         self._signal: int | None = None
         self._former: dict[int, Any] = {}
@@ -294,8 +295,7 @@ class Checkpoints(StepCallback):
         good = f"the last good checkpoint is {self.path}, of step {self._saved_step}"
         return WorkError(
             what,
-            f"{good if self._saved_step else 'there is no checkpoint from before'}; a lower optim.base_lr, a longer "
-            "optim.schedule.warmup_fraction or train.clip_grad_norm=1 are the usual cures",
+            f"{good if self._saved_step else 'there is no checkpoint from before'}; {self.cures} are the usual cures",
         )
 
     def on_train_end(self, *_: Any) -> None:

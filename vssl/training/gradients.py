@@ -11,12 +11,22 @@ from torch.nn.utils import clip_grad_norm_
 
 
 class Gradients(pl.Callback):
-    """Edits them at the one place where they are whole: summed over micro-batches, averaged over ranks, unscaled."""
+    """Edits them at the one place where they are whole: summed over micro-batches, averaged over ranks, unscaled.
+
+    Args:
+        clip_norm: largest norm of all of them together, after each tensor's own; None leaves them alone. Lightning's
+            own clipping refuses every optimiser that is fused, in bfloat16 as well, where nothing is scaled.
+    """
+
+    def __init__(self, clip_norm: float | None = None) -> None:
+        self.clip_norm = clip_norm
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         edit_gradients(optimizer.param_groups, trainer.global_step)
+        if self.clip_norm is not None:
+            clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip_norm)
 
 
 def edit_gradients(groups: list[dict[str, Any]], step: int) -> None:

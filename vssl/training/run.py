@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from vssl import _torchvision  # noqa: F401  (before Lightning)
@@ -90,24 +91,17 @@ def pretrain(
 
 def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, probe: Probe | None) -> None:
     study.prepare()
-    _say(study, folder, describe(study), console)
+    say(study, folder, describe(study), console)
     if missing := missing_of(study.datamodule):
-        _say(study, folder, missing, console)
+        say(study, folder, missing, console)
     if mixture := study.datamodule.sampler().mixture:
-        _say(study, folder, mixture.told(), console)
+        say(study, folder, mixture.told(), console)
     if probe and probe.off:
-        _say(study, folder, f"no online probe: {probe.off}", console)
-    reset_peak()
-    keep_freed()
-    (folder / LAST).parent.mkdir(exist_ok=True)
-    start = _whole_checkpoint(folder / LAST)
-    task = {"bound": study.bound, "choices": dict(study.choices), "folder": str(folder), "start": start}
-    with Ranks(study.devices, task) as ranks:
-        meter, health, trainer = _trainer(study, folder, console, ranks.place, probe)
-        with _explained():
-            trainer.fit(study.method, study.datamodule, ckpt_path=start, weights_only=True)
+        say(study, folder, f"no online probe: {probe.off}", console)
+    ranks = {"study": "vssl.training.run.study_of", "bound": study.bound, "choices": dict(study.choices)}
+    meter, health, trainer = fit(study, folder, ranks, console, probe)
     if trainer.global_step < study.steps:  # trainer.fast_dev_run
-        _say(study, folder, f"stopped after {trainer.global_step} of {study.steps} steps: not finished", console)
+        say(study, folder, f"stopped after {trainer.global_step} of {study.steps} steps: not finished", console)
         return
     weights = {name: tensor.contiguous() for name, tensor in study.method.exported.state_dict().items()}
     write_bytes(folder / BACKBONE, save(weights))
@@ -128,9 +122,28 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, p
             "finished": _now(),
         },
     )
-    _say(study, folder, f"finished {study.steps} steps in {meter.seconds:.0f} s{_told(health, probe)}", console)
+    say(study, folder, f"finished {study.steps} steps in {meter.seconds:.0f} s{_told(health, probe)}", console)
     if (bad := study.datamodule.bad).found:
-        _say(study, folder, f"{bad.counted} could not be read and were replaced by others: {bad.told()}", console)
+        say(study, folder, f"{bad.counted} could not be read and were replaced by others: {bad.told()}", console)
+
+
+def fit(
+    study: Study, folder: Path, ranks: Mapping[str, Any], console: Console, probe: Probe | None = None
+) -> tuple[Meter, Health, pl.Trainer]:
+    """Trains what is prepared, from the folder's last checkpoint where there is one.
+
+    Args:
+        ranks: what further ranks make the same study from, as plain data: "study" names the function that is given it.
+    """
+    reset_peak()
+    keep_freed()
+    (folder / LAST).parent.mkdir(exist_ok=True)
+    start = _whole_checkpoint(folder / LAST)
+    with Ranks(study.devices, {**ranks, "folder": str(folder), "start": start}) as others:
+        meter, health, trainer = _trainer(study, folder, console, others.place, probe)
+        with _explained():
+            trainer.fit(study.method, study.datamodule, ckpt_path=start, weights_only=True)
+    return meter, health, trainer
 
 
 def _trainer(
@@ -141,9 +154,9 @@ def _trainer(
     health = Health(study.run.health_steps)
     rows = [health.row, *([probe.row] if probe else [])]
     curves = Curves(folder / "metrics.csv", study.datamodule, meter, study.train.batch_size, rows)
-    checkpoints = Checkpoints(folder / LAST, study.run.save_steps, study.choices["method"], curves)
+    checkpoints = Checkpoints(folder / LAST, study.run.save_steps, study.choices["method"], curves, study.cures)
     bar = Bar(study.choices["method"], curves, meter, console)
-    announce = Announce(health.warning, lambda text: _say(study, folder, text, console))
+    announce = Announce(health.warning, lambda text: say(study, folder, text, console))
     watching = [meter, health, *([probe] if probe else []), curves, bar, announce, checkpoints]
     return meter, health, study.trainer(watching, folder, place)
 
@@ -191,14 +204,18 @@ def _whole_checkpoint(path: Path) -> str | None:
 
 def join(task: Mapping[str, Any], place: Place, ready: Callable[[], object]) -> None:
     """A training as one of its further ranks, which writes nothing; `ready` is called when only `fit` is left."""
-    bound = task["bound"]
-    study = assemble(Composed(bound, task["choices"]), bound)
+    study: Study = resolve_name(task["study"])(task)
     study.prepare()
     _, _, trainer = _trainer(study, Path(task["folder"]), Console(stderr=True), place)
     keep_freed()
     ready()
     with _explained():
         trainer.fit(study.method, study.datamodule, ckpt_path=task["start"], weights_only=True)
+
+
+def study_of(task: Mapping[str, Any]) -> Study:
+    """A pretraining as a further rank makes it."""
+    return assemble(Composed(task["bound"], task["choices"]), task["bound"])
 
 
 def describe(study: Study) -> str:
@@ -300,7 +317,7 @@ def differences(there: Any, now: Any, where: str = "") -> list[tuple[str, Any, A
     return [] if same else [(where, there, now)]
 
 
-def _say(study: Study, folder: Path, text: str, console: Console) -> None:
+def say(study: Study, folder: Path, text: str, console: Console) -> None:
     try:
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write(f"{_now()}  {text}\n")

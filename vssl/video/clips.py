@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vssl.config.errors import WorkError
-from vssl.video.augmentation.crops import Box, crop_boxes, crops_resize
+from vssl.config.errors import UserError, WorkError
+from vssl.video.augmentation.crops import Box, crop_boxes, crops_along_side, crops_resize
 from vssl.video.decoding import addresses
 from vssl.video.decoding.decode import Reader, VideoError
 from vssl.video.draws import stream, uniform_stream
+from vssl.video.eval_clips import EvalClip
 from vssl.video.lists.samples import Samples
 from vssl.video.views import Views
 
@@ -25,7 +26,8 @@ class Item(TypedDict):
     `views` uint8 [T, C, S, S]; `time` (T,) float64, seconds by the file's clock; `box` (4,) float32, top, left, bottom
     and right of the crop as shares of the frame, before any flip, (T, 4) in a view augmented per frame; `digest` (32,)
     uint8; `padded` whether the video was too short for the view; `clamped` whether it is read at a smaller stride for
-    being short. `label` is -1 where there is none.
+    being short. `label` is -1 where there is none. An `EvalClip` of S > 1 crops has `views` [S, T, C, size, size] and
+    `box` (S, 4).
     """
 
     id: int
@@ -89,6 +91,7 @@ class ClipDataset(Dataset[Item]):
         Raises:
             VideoError: the file cannot be read, or has no frame in the sample's segment.
             WorkError: it is too short for a view that refuses padding.
+            UserError: it has fewer frames than clips are asked of it.
         """
         index, keys = int(index), [int(key) for key in keys]  # samplers may hand over numpy integers, which overflow
         samples, path = self.samples, str(self.samples.path[index])
@@ -126,12 +129,16 @@ class ClipDataset(Dataset[Item]):
         item = Item(id=index, key=key, label=label, views={}, time={}, box={}, digest={}, padded={}, clamped={})
         begin = 0
         for position, (name, view) in enumerate(self.views.positions):
-            boxes = crop_boxes(key, position, view.augment, height, width, view.size, view.frames)
             clip = torch.from_numpy(frames[places[begin : begin + view.frames]]).permute(0, 3, 1, 2)
             begin += view.frames
-            item["views"][name] = crops_resize(clip, boxes, view.size)
+            if isinstance(view, EvalClip) and view.crops > 1:
+                item["views"][name], boxes, frame_size = crops_along_side(clip, view.crops, view.size)
+            else:
+                frame_size = height, width
+                boxes = crop_boxes(key, position, view.augment, height, width, view.size, view.frames)
+                item["views"][name] = crops_resize(clip, boxes, view.size)
             item["time"][name] = times[indices[position]]
-            item["box"][name] = _shares(boxes, height, width)
+            item["box"][name] = _shares(boxes, *frame_size)
             item["digest"][name] = _digest(identity, indices[position], boxes)
             item["padded"][name] = view.span(times) > len(times)
             item["clamped"][name] = view.stride_in(len(times)) != view.stride
@@ -147,6 +154,8 @@ class ClipDataset(Dataset[Item]):
             except ValueError as error:
                 hint = f"views.{name}.pad=repeat_last or loop pads it; a smaller stride or fewer frames may fit"
                 raise WorkError(f"{addresses.name(path)}: view {name}: {error}", hint) from error
+            except UserError as error:
+                raise UserError(f"{addresses.name(path)}: {error}") from error
         return indices
 
 

@@ -31,9 +31,10 @@ class Bad(NamedTuple):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """In place of an item: what a WorkError will say."""
+    """In place of an item: what an error will say, and with which exit code."""
 
     message: str
+    exit_code: int = WorkError.exit_code
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,9 @@ def collate_training(items: Sequence[Item | Replaced | Unreadable]) -> TrainingB
 
 
 def readable(batch: ClipBatch | Unreadable) -> ClipBatch:
-    """The batch; WorkError naming the file where one of its videos could not be read."""
+    """The batch; WorkError naming the file where one of its videos could not be read, UserError where it never can."""
     if isinstance(batch, Unreadable):
-        raise WorkError(batch.message)
+        raise (WorkError if batch.exit_code == WorkError.exit_code else UserError)(batch.message)
     return batch
 
 
@@ -200,4 +201,4 @@ def _reason(error: VideoError) -> str:
 def _unreadable(error: VideoError | UserError) -> Unreadable:
     if isinstance(error, VideoError):
         return Unreadable(f"{error}\n  hint: take it out of the list or replace it, then run the same command again")
-    return Unreadable(str(error))
+    return Unreadable(str(error), error.exit_code)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vssl.video.draws import stream, uniform_stream
+from vssl.video.published import crops_along
 from vssl.video.views import Augment
 
 Box = tuple[int, int, int, int]
@@ -66,6 +67,25 @@ def crop_resize(clip: Tensor, box: Box, size: int) -> Tensor:
     if (height, width) != (size, size):
         cut = F.interpolate(cut, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     return cut.contiguous(memory_format=torch.contiguous_format)
+
+
+def crops_along_side(clip: Tensor, count: int, size: int) -> tuple[Tensor, list[Box], tuple[int, int]]:
+    """Squares along the longer side of a frame whose shorter side is resized to `size`: uint8 [T, C, H, W].
+
+    Returns:
+        uint8 [count, T, C, size, size]; the boxes in the resized frame; its height and width.
+    Source: MCG-NJU/VideoMAE@14ef8d8: ssv2.py, functional.py (the longer side is rounded down).
+    """
+    height, width = clip.shape[2:]
+    short = min(height, width)
+    resized = (int(size * height / short), int(size * width / short))
+    whole = clip
+    if resized != (height, width):
+        whole = F.interpolate(clip, size=resized, mode="bilinear", antialias=True, align_corners=False)
+    places = crops_along(count, max(resized), size)
+    boxes = [(place, 0, size, size) if height >= width else (0, place, size, size) for place in places]
+    cuts = [whole[:, :, top : top + size, left : left + size] for top, left, _, _ in boxes]
+    return torch.stack(cuts), boxes, resized
 
 
 def _centre_square(height: int, width: int) -> Box:

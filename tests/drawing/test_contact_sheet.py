@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vssl.config.errors import UserError
-from vssl.report.contact_sheet import MOST_FRAMES, Block, Place, Strip, chosen_frames, draw_sheet
+from vssl.drawing.contact_sheet import MOST_FRAMES, Block, Place, Strip, chosen_frames, draw_sheet
 
 Picture = NDArray[np.uint8]
 
@@ -152,3 +152,16 @@ def test_a_picture_that_no_program_opens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a picture of 300 rows would be 4\d,\d{3} pixels high; at most 30,000 can be"):
         draw_sheet("", [Block("a", "", [strip(noise(1, 128, 128, 3))] * 300)], "", tmp_path / "sheet.png")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("right", "colour"), [(True, (0x2E, 0x8B, 0x57)), (False, (0xC8, 0x34, 0x2B)), (None, None)])
+def test_a_line_round_each_frame_tells_right_from_wrong(tmp_path: Path, right: bool | None, colour: Any) -> None:
+    frames = noise(2, 128, 128, 3)
+    sheet = drawn(tmp_path, strip(frames, right=right, place=None, captions=()))
+    for frame in frames:
+        top, left = corner(sheet, frame)
+        round_it = sheet[top - 3 : top + 131, left - 3 : left + 131].reshape(-1, 3)
+        found = sheet[top - 2, left : left + 128], sheet[top : top + 128, left + 129]
+        expected = (255, 255, 255) if colour is None else colour
+        assert all((line == expected).all() for line in found)
+        assert len(round_it) == 134**2  # all of it lies within the sheet

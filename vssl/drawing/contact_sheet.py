@@ -26,6 +26,7 @@ MOST_FRAMES = 16  # in a row; of longer clips so many are shown
 MOST_PX = 30_000  # of height: drawing stops at 65,535, and viewers sooner
 
 _INK, _PALE, _ACCENT, _FAINT, _WARN = "#24292f", "#6e7781", "#2f6fb5", "#d0d7de", "#b35900"
+_RIGHT, _WRONG, _ROUND = "#2e8b57", "#c8342b", 3  # colours, and width, of the line round frames
 _VEIL, _THROUGH = 226, 0.1  # grey of a hidden token, and how much of the picture still shows
 _FRAME_PX = 128  # a frame is enlarged or reduced by a whole factor to about so many pixels
 _DPI = 100
@@ -60,6 +61,7 @@ class Strip:
         captions: one below each frame, or none at all.
         repeated: of the captions, which are in the colour of a warning.
         hidden: bool [n, h, w], h and w dividing H and W: True is veiled.
+        right: whether what the row shows is right, a coloured line round its frames; None: no line.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Strip:
     repeated: Sequence[bool] = ()
     place: Place | None = None
     hidden: NDArray[np.bool_] | None = None
+    right: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ class _Sheet:
         for number, picture in enumerate(row.pictures):
             left = _EDGE + _COLUMN + number * self.pitch
             canvas[top : top + high, left : left + wide] = picture
+            if strip.right is not None:
+                self._round(left, top, wide, high, _RIGHT if strip.right else _WRONG)
             if strip.captions:
                 text, colour = strip.captions[number], _WARN if strip.repeated[number] else _PALE
                 inset = max(0.0, (wide - _measured(text, _TEXT)) / 2)
@@ -232,6 +237,13 @@ class _Sheet:
         self._box(begin, middle - 1, end - begin, 2, _FAINT)
         for share in np.unique(place.taken):
             self._box(begin + share * (end - begin) - 1, middle - 7, 2, 14, _ACCENT)
+
+    def _round(self, left: float, top: float, wide: float, high: float, colour: str) -> None:
+        """A line outside of a box."""
+        for side in (-_ROUND, high):
+            self._box(left - _ROUND, top + side, wide + 2 * _ROUND, _ROUND, colour)
+        for side in (-_ROUND, wide):
+            self._box(left + side, top, _ROUND, high, colour)
 
     def _text(self, left: float, top: float, lines: Sequence[str], font: Font, colour: str = _INK) -> None:
         size, weight = font
