@@ -26,11 +26,13 @@ from rich.console import Console
 from rich.table import Table
 
 from vssl.backbones.vit import VisionTransformer
+from vssl.evaluation.attentive import Attentive
 from vssl.evaluation.features import features
 from vssl.evaluation.knn import Knn
 from vssl.evaluation.linear import Linear
 from vssl.evaluation.protocol import Protocol, Task
 from vssl.evaluation.retrieval import Retrieval
+from vssl.evaluation.temporal import Temporal
 from vssl.video.decoding.decode import PyAVReader
 from vssl.video.lists.samples import Samples
 from vssl.video.views import Clip
@@ -38,6 +40,8 @@ from vssl.video.views import Clip
 CLASSES = 8
 GRID = Linear(lrs=(0.01, 0.03, 0.1, 0.3, 1.0), weight_decays=(0.0, 1e-3, 1e-2, 1e-1))  # 20 points
 SINGLE = Linear(lrs=(0.1,), weight_decays=(0.0,))
+TEMPORAL, ATTENTIVE = Temporal(), Attentive()
+CACHES = ("features", "grid", "single", "together", "inputs", "temporal", "tokens", "attentive")
 
 
 @dataclass
@@ -63,6 +67,8 @@ def main(words: list[str]) -> None:
         Row(f"eval=linear of {len(GRID.grid)} settings, against one of a single setting", 1.3),
         Row("the same with the features at hand: training alone", None),
         Row("knn, linear and retrieval, against one extraction of features", 1.5),
+        Row("temporal, against the extraction of its distinct inputs", 1.2),
+        Row(f"attentive of {len(ATTENTIVE.grid)} settings, against the extraction of tokens", None),
     ]
     with tempfile.TemporaryDirectory() as scratch:
         lists = made(Path(scratch) / "videos", 24 if options.smoke else options.videos)
@@ -72,19 +78,30 @@ def main(words: list[str]) -> None:
 
 
 def round_of(rows: list[Row], encoder: VisionTransformer, task: Task, out: Path) -> None:
-    grid, training, together = rows
-    tasks = {name: replace(task, cache=task.cache / name) for name in ("features", "grid", "single", "together")}
+    grid, training, together, temporal, attentive = rows
+    tasks = {name: replace(task, cache=task.cache / name) for name in CACHES}
     for times, name, probe in ((grid.own, "grid", GRID), (grid.base, "single", SINGLE)):
         times.append(timed(partial(asked, (probe,), encoder, tasks[name], out)))
     for times, name, probe in ((training.own, "grid", GRID), (training.base, "single", SINGLE)):
         times.append(timed(partial(asked, (probe,), encoder, tasks[name], out)))
     together.base.append(timed(partial(extracted, encoder, tasks["features"])))
     together.own.append(timed(partial(asked, (Knn(), GRID, Retrieval()), encoder, tasks["together"], out)))
+    temporal.base.append(timed(partial(inputs_of, TEMPORAL, encoder, tasks["inputs"])))
+    temporal.own.append(timed(partial(asked, (TEMPORAL,), encoder, tasks["temporal"], out)))
+    attentive.base.append(timed(partial(extracted, encoder, tasks["tokens"], tokens=True)))
+    attentive.own.append(timed(partial(asked, (ATTENTIVE,), encoder, tasks["attentive"], out)))
 
 
-def extracted(encoder: VisionTransformer, task: Task) -> None:
+def extracted(encoder: VisionTransformer, task: Task, tokens: bool = False) -> None:
     for samples in (task.train, task.select, task.test):
-        features(encoder, samples, task)
+        features(encoder, samples, task, tokens=tokens)
+
+
+def inputs_of(temporal: Temporal, encoder: VisionTransformer, task: Task) -> None:
+    """Training clips as they are, test clips as they are and in every changed form."""
+    extracted(encoder, task)
+    for change in temporal.changes(task).values():
+        features(encoder, task.test, task, temporal.test_views(change))
 
 
 def asked(protocols: tuple[Protocol, ...], encoder: VisionTransformer, task: Task, out: Path) -> None:
