@@ -15,9 +15,9 @@ import pytest
 
 from tests.conftest import write_grey_video
 from vssl.cli.main import main
-from vssl.evaluation import predict as module
+from vssl.evaluation.finetuning import predict as module
+from vssl.evaluation.finetuning.saved import read_settings
 from vssl.evaluation.run import PREDICTIONS
-from vssl.evaluation.saved import read_settings
 from vssl.records.folders import cache_dir
 
 QUICK = ["eval.finetune.epochs=2", "eval.finetune.warmup_epochs=0", "eval.finetune.batch_size=8",

@@ -25,13 +25,13 @@ from vssl.config.bind import bind, construct
 from vssl.config.compose import compose
 from vssl.config.errors import ConfigError, UserError, WorkError
 from vssl.datamodule import Loading
-from vssl.evaluation.classifier import Classifier, network, set_drop_path, soft_cross_entropy
-from vssl.evaluation.finetune import Finetune
+from vssl.evaluation.finetuning.classifier import Classifier, network, set_drop_path, soft_cross_entropy
+from vssl.evaluation.finetuning.finetune import Finetune
+from vssl.evaluation.finetuning.saved import CLASSIFIER, SETTINGS, load_classifier
+from vssl.evaluation.finetuning.tuning import TaskVideos
 from vssl.evaluation.freeze import weights_hash
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.evaluation.run import PREDICTIONS, evaluate
-from vssl.evaluation.saved import CLASSIFIER, SETTINGS, load_classifier
-from vssl.evaluation.tuning import TaskVideos
 from vssl.training.run import LAST
 from vssl.video.augmentation.mixing import Mixing
 from vssl.video.views import Augment

@@ -19,14 +19,17 @@ from vssl.config.bind import bind
 from vssl.config.compose import compose
 from vssl.config.errors import ConfigError, UserError
 from vssl.drawing.contact_sheet import Block
-from vssl.evaluation import picture_attention, picture_neighbours, picture_reconstruction, pictures
-from vssl.evaluation.embedding import pca
 from vssl.evaluation.knn import Knn
-from vssl.evaluation.picture_classes import counts
-from vssl.evaluation.picture_neighbours import nearest
-from vssl.evaluation.picture_reconstruction import error
-from vssl.evaluation.picture_scene import Scene, pictures_of
-from vssl.evaluation.pictures import NAMES, Pictures
+from vssl.evaluation.pictures.classes import counts
+from vssl.evaluation.pictures.neighbours import nearest
+from vssl.evaluation.pictures.projection import pca
+from vssl.evaluation.pictures.protocol import NAMES, Pictures
+from vssl.evaluation.pictures.protocol import attention as picture_attention
+from vssl.evaluation.pictures.protocol import neighbours as picture_neighbours
+from vssl.evaluation.pictures.protocol import protocol as pictures
+from vssl.evaluation.pictures.protocol import reconstruction as picture_reconstruction
+from vssl.evaluation.pictures.reconstruction import error
+from vssl.evaluation.pictures.scene import Scene, pictures_of
 from vssl.evaluation.run import evaluate
 from vssl.records.record import read_record
 from vssl.training.run import LAST, pretrain

@@ -14,12 +14,12 @@ from vssl.cli.own_keys import own_arguments
 from vssl.config.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from vssl.evaluation.labeller import Labeller
-    from vssl.evaluation.predict import Predicting, Prediction
+    from vssl.evaluation.finetuning.labeller import Labeller
+    from vssl.evaluation.finetuning.predict import Predicting, Prediction
     from vssl.video.upkeep.journal import Journal
 
 ENCODER, OUT, ROOT = "encoder", "out", "data.root"
-SETTINGS = "vssl.evaluation.predict.Predicting"
+SETTINGS = "vssl.evaluation.finetuning.predict.Predicting"
 SHOWN = 10  # unreadable videos on screen
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ def run(arguments: Arguments) -> int:
         what = "a FOLDER of videos" if not arguments.first else "encoder="
         raise UserError(f"predict needs {what}", "for example: vssl predict clips encoder=runs/NAME")
     settings = _settings(arguments.overrides)
-    from vssl.evaluation.labeller import find_labeller
-    from vssl.evaluation.predict import what_counts
+    from vssl.evaluation.finetuning.labeller import find_labeller
+    from vssl.evaluation.finetuning.predict import what_counts
     from vssl.records.atomic import writable
     from vssl.video.upkeep.check_list import files_to_check
     from vssl.video.upkeep.check_report import printable
@@ -62,7 +62,7 @@ def _predictions(
     paths: list[str], labeller: "Labeller", settings: "Predicting", journal: "Journal"
 ) -> dict[str, "Prediction"]:
     """What was found before the command was ended, if it was, and what is found now."""
-    from vssl.evaluation.predict import known_predictions, predict_missing
+    from vssl.evaluation.finetuning.predict import known_predictions, predict_missing
     from vssl.evaluation.progress import track
 
     known = known_predictions(paths, journal)
@@ -89,7 +89,7 @@ def _write(predictions: Mapping[str, "Prediction"], top: int, out: Path) -> None
 
 
 def _settings(words: Iterable[str]) -> "Predicting":
-    from vssl.evaluation.predict import Predicting
+    from vssl.evaluation.finetuning.predict import Predicting
 
     given = own_arguments(words, {"": [Predicting]})
     try:

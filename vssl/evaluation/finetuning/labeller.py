@@ -14,9 +14,9 @@ from vssl.backbones.base import Backbone
 from vssl.config.errors import UserError, nearest
 from vssl.evaluation.encoders import BASELINES, load_encoder, run_config
 from vssl.evaluation.eval_views import EvalViews
+from vssl.evaluation.finetuning.saved import SETTINGS, is_classifier, load_classifier
 from vssl.evaluation.freeze import weights_hash
 from vssl.evaluation.linear import FEATURES, PROBE
-from vssl.evaluation.saved import SETTINGS, is_classifier, load_classifier
 from vssl.records.folders import RECORD
 from vssl.records.record import NoRecord, owner, read_record
 from vssl.records.run_config import CONFIG

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vssl.drawing.class_bars import draw_class_bars
 from vssl.drawing.confusion import draw_matrix
-from vssl.evaluation.picture_scene import Scene
+from vssl.evaluation.pictures.scene import Scene
 
 
 def draw_confusion(scene: Scene, path: Path) -> None:

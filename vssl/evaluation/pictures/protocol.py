@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 
 from vssl.backbones.base import Backbone
 from vssl.config.errors import ConfigError, UserError
-from vssl.evaluation.embedding import Embedding
-from vssl.evaluation.picture_log import log_to_tensorboard
-from vssl.evaluation.picture_scene import LeftOut, Scene
+from vssl.evaluation.pictures.log import log_to_tensorboard
+from vssl.evaluation.pictures.projection import Embedding
+from vssl.evaluation.pictures.scene import LeftOut, Scene
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.records.hashes import hash_of
 
@@ -89,12 +89,12 @@ class Pictures(Protocol):
 
     def _pictures(self) -> dict[Name, Callable[[Scene, Path], None]]:
         # Here and not above: matplotlib takes a second that other evaluations need not wait for.
-        from vssl.evaluation.picture_attention import draw_attention
-        from vssl.evaluation.picture_classes import draw_classes, draw_confusion
-        from vssl.evaluation.picture_embedding import draw_embedding
-        from vssl.evaluation.picture_neighbours import draw_neighbours
-        from vssl.evaluation.picture_reconstruction import draw_reconstruction
-        from vssl.evaluation.picture_training import draw_training
+        from vssl.evaluation.pictures.attention import draw_attention
+        from vssl.evaluation.pictures.classes import draw_classes, draw_confusion
+        from vssl.evaluation.pictures.embedding import draw_embedding
+        from vssl.evaluation.pictures.neighbours import draw_neighbours
+        from vssl.evaluation.pictures.reconstruction import draw_reconstruction
+        from vssl.evaluation.pictures.training import draw_training
 
         known: dict[Name, Callable[[Scene, Path], None]] = {
             "reconstruction": draw_reconstruction,

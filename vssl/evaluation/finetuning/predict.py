@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vssl.config.errors import UserError, WorkError
-from vssl.evaluation.labeller import Labeller
+from vssl.evaluation.finetuning.labeller import Labeller
 from vssl.training.settings import cores
 from vssl.video.augmentation.augment import apply, draw
 from vssl.video.clips import ClipDataset

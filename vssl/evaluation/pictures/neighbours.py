@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vssl.drawing.contact_sheet import Block, Strip, draw_sheet
-from vssl.evaluation.picture_scene import LeftOut, Scene, pictures_of
+from vssl.evaluation.pictures.scene import LeftOut, Scene, pictures_of
 
 _FRAMES = 8  # of each clip, evenly
 _NOTE = "Cosine of the encoder's summaries, one centre clip a video."

@@ -13,8 +13,8 @@ from vssl.config.bind import BESIDE, construct
 from vssl.config.errors import ConfigError, UserError
 from vssl.config.folders import read_yaml
 from vssl.config.render import to_yaml
-from vssl.evaluation.classifier import Network, network
 from vssl.evaluation.eval_views import EvalViews
+from vssl.evaluation.finetuning.classifier import Network, network
 from vssl.records.atomic import write_bytes, write_text
 from vssl.video.views import Clip
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from vssl.drawing.scatter import draw_scatter
-from vssl.evaluation.embedding import Embedding, pca, umap
-from vssl.evaluation.picture_scene import LeftOut, Scene
+from vssl.evaluation.pictures.projection import Embedding, pca, umap
+from vssl.evaluation.pictures.scene import LeftOut, Scene
 
 LEAST = 5
 

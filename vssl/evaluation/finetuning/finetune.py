@@ -18,13 +18,10 @@ from torch.nn import functional as F
 from vssl.backbones.base import Backbone
 from vssl.config.bind import construct
 from vssl.config.errors import UserError
-from vssl.evaluation.classifier import Classifier, Network, network, set_drop_path
 from vssl.evaluation.eval_views import CENTRE, EvalViews
 from vssl.evaluation.features import Labelled, labelled
-from vssl.evaluation.freeze import weights_hash
-from vssl.evaluation.metrics import classification, merge, predictions
-from vssl.evaluation.protocol import Protocol, Results, Task
-from vssl.evaluation.saved import (
+from vssl.evaluation.finetuning.classifier import Classifier, Network, network, set_drop_path
+from vssl.evaluation.finetuning.saved import (
     CLASSIFIER,
     SETTINGS,
     Saved,
@@ -33,7 +30,10 @@ from vssl.evaluation.saved import (
     read_settings,
     save_classifier,
 )
-from vssl.evaluation.tuning import begin, tune, tuning
+from vssl.evaluation.finetuning.tuning import begin, tune, tuning
+from vssl.evaluation.freeze import weights_hash
+from vssl.evaluation.metrics import classification, merge, predictions
+from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.records.atomic import write_json
 from vssl.records.hashes import hash_of
 from vssl.training.optimisers import AdamW

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vssl.drawing.contact_sheet import Block, Strip, chosen_frames, draw_sheet
-from vssl.evaluation.picture_scene import LeftOut, Scene, pictures_of
+from vssl.evaluation.pictures.scene import LeftOut, Scene, pictures_of
 from vssl.method import Method
 
 _NOTE = (

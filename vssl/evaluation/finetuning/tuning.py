@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 
 from vssl.datamodule import Split, VideoDataModule
-from vssl.evaluation.classifier import Classifier
+from vssl.evaluation.finetuning.classifier import Classifier
 from vssl.evaluation.protocol import Task
 from vssl.records.atomic import remove_leftovers, writable, write_bytes, write_text
 from vssl.training.budgets import Budget

@@ -10,7 +10,7 @@ from vssl.config.errors import UserError
 from vssl.evaluation.attentive import heads_for
 from vssl.evaluation.attentive_head import AttentiveHead
 from vssl.evaluation.freeze import weights_hash
-from vssl.evaluation.picture_scene import Scene
+from vssl.evaluation.pictures.scene import Scene
 from vssl.records.folders import RECORD
 from vssl.records.record import Record, read_record
 

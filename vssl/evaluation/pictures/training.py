@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from vssl.drawing.training_curves import draw_curves
-from vssl.evaluation.picture_scene import LeftOut, Scene
+from vssl.evaluation.pictures.scene import LeftOut, Scene
 
 METRICS = "metrics.csv"
 

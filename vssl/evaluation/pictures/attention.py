@@ -12,8 +12,8 @@ from vssl.backbones.base import Backbone
 from vssl.drawing.contact_sheet import Block, Strip, chosen_frames, draw_sheet
 from vssl.evaluation.attentive_head import AttentiveHead
 from vssl.evaluation.freeze import frozen
-from vssl.evaluation.picture_probes import probes_beside
-from vssl.evaluation.picture_scene import LeftOut, Scene, pictures_of
+from vssl.evaluation.pictures.probes import probes_beside
+from vssl.evaluation.pictures.scene import LeftOut, Scene, pictures_of
 
 _COLOURS, _SHARE = "inferno", 0.75  # how much of a pixel is the map's colour; the rest is the frame, in grey
 _NOTE = (

@@ -1,0 +1,1 @@
+"""What an evaluation draws: one file a picture."""
