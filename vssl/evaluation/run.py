@@ -8,53 +8,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
 
-from vssl.backbones.base import Backbone
 from vssl.config.bind import construct
-from vssl.config.errors import UserError, WorkError, nearest
+from vssl.config.errors import UserError, WorkError
 from vssl.datamodule import VideoDataModule
-from vssl.evaluation.encoders import WITHOUT_WEIGHTS, Checkpoint, load_encoder, weightless_node
+from vssl.evaluation.encoders import Checkpoint
 from vssl.evaluation.freeze import unmoved
 from vssl.evaluation.metrics import write_class_tables
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.evaluation.settings import Evaluation
+from vssl.evaluation.subject import Subject, subject_of
+from vssl.evaluation.tasks import tasks_of, whole_task
 from vssl.records.atomic import atomic, remove_leftovers, writable
 from vssl.records.environment import environment
-from vssl.records.folders import baseline_folder, cache_dir, eval_folder
-from vssl.records.hashes import PARTS, hash_of, part_hashes
+from vssl.records.folders import eval_folder
+from vssl.records.hashes import PARTS, hash_of
 from vssl.records.locks import waiting_lock
 from vssl.records.record import NoRecord, Record, read_record, write_record
 from vssl.training.settings import Run
-from vssl.video.lists.samples import select_split
-from vssl.video.views import Clip
 
 PREDICTIONS = "predictions.parquet"
-ALL = "all"  # in place of a label, for what is asked of all videos
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The encoder that is asked, and what its records say of it.
-
-    Args:
-        who: {"name", "kind", "method", "weights"}.
-        names: {"backbone", "data"}: what the user calls the parts.
-        hashes: of the parts, see `vssl.records.hashes.part_hashes`.
-        backbone: the node that the encoder was built from.
-        folder: of the run, or of the baseline.
-    """
-
-    encoder: Backbone
-    who: dict[str, Any]
-    names: dict[str, str | None]
-    hashes: dict[str, str]
-    seed: int
-    backbone: dict[str, Any]
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -101,17 +77,17 @@ def evaluate(
     run = construct(bound["run"], Run, "run")
     datamodule = construct(bound["data"], VideoDataModule, "data")
     torch.set_num_threads(run.thread_count())
-    subject = _subject(bound, choices, encoder, checkpoint, datamodule, out)
+    subject = subject_of(bound, choices, encoder, checkpoint, datamodule, out)
     known = bool(evaluation.labels or datamodule.labels())
     asking = [
         name
         for name, protocol in evaluation.protocols.items()
         if protocol.needs_label or (protocol.needs_label is None and known)
     ]
-    tasks = _tasks(bound, evaluation, run, datamodule, subject) if asking else []
+    tasks = tasks_of(bound, evaluation, run, datamodule, subject) if asking else []
     jobs = [_job(name, bound, evaluation, task, subject) for task in tasks for name in asking]
     for name in (name for name in evaluation.protocols if name not in asking):
-        job = _job(name, bound, evaluation, _whole_task(bound, evaluation, run, datamodule, subject), subject)
+        job = _job(name, bound, evaluation, whole_task(bound, evaluation, run, datamodule, subject), subject)
         jobs.append(job if features_out is None else _at(job, subject, features_out))
     missing = [job for job in jobs if not _is_done(job.folder)]
     for job in missing:
@@ -127,101 +103,6 @@ def evaluate(
         there = f"{len(jobs) - made} of {len(jobs)} evaluations were there already"
         _say(console, f"{subject.who['name']}: {there}")
     return [job.folder for job in jobs]
-
-
-def _subject(
-    bound: dict[str, Any],
-    choices: Mapping[str, str],
-    spec: str,
-    checkpoint: Checkpoint,
-    datamodule: VideoDataModule,
-    out: Path,
-) -> Subject:
-    encoder, who = load_encoder(spec, bound, checkpoint)
-    names = {part: choices.get(part) for part in ("backbone", "data")}
-    if spec in WITHOUT_WEIGHTS:
-        names["backbone"] = spec
-        bound = {**bound, "backbone": weightless_node(spec, bound)}
-    hashes = part_hashes(bound, datamodule.content_hash())
-    identity = hash_of([hashes["data"], hashes["backbone"], who["weights"], bound["seed"]])
-    folder = Path(spec) if who["kind"] == "run" else baseline_folder(out, who["name"], identity)
-    return Subject(encoder, who, names, hashes, bound["seed"], bound["backbone"], folder)
-
-
-def _tasks(
-    bound: dict[str, Any], evaluation: Evaluation, run: Run, datamodule: VideoDataModule, subject: Subject
-) -> list[Task]:
-    labels = list(dict.fromkeys(evaluation.labels or datamodule.labels()))
-    if not labels:
-        raise UserError("the data set has no labels to evaluate on", "add a column 'label' to its list")
-    for label in labels:
-        if label not in datamodule.classes:
-            known = f"{nearest(label, datamodule.classes)}; it has {', '.join(datamodule.classes) or 'none'}"
-            raise UserError(f"eval.label={label}: the data set has no such label{known}")
-    return [
-        Task(
-            **_lists(datamodule, label),
-            **_means(bound, evaluation, run, datamodule.owner(label), subject),
-            label=label,
-            classes=tuple(datamodule.classes[label]),
-        )
-        for label in labels
-    ]
-
-
-def _whole_task(
-    bound: dict[str, Any], evaluation: Evaluation, run: Run, datamodule: VideoDataModule, subject: Subject
-) -> Task:
-    """All videos, for protocols that need no label."""
-    train = datamodule.samples("train")
-    return Task(
-        train=train,
-        test=datamodule.samples("test"),
-        unlabelled=datamodule.samples("unlabelled"),
-        **_means(bound, evaluation, run, datamodule, subject),
-        select=train.take(np.empty(0, dtype=np.int64)),
-        label=ALL,
-        classes=(),
-        reader=datamodule.reader,
-        flip_safe=datamodule.flip_safe,
-        class_names=dict(datamodule.classes),
-    )
-
-
-def _means(
-    bound: dict[str, Any], evaluation: Evaluation, run: Run, owner: VideoDataModule, subject: Subject
-) -> dict[str, Any]:
-    """How the videos of a task are read, and by what."""
-    devices = run.device_count("auto")
-    return {
-        "clip": construct(bound["clip"], Clip, "clip"),
-        "cache": cache_dir() / "features" / subject.hashes["backbone"][:16],
-        "workers": run.worker_count(owner.decoder, devices),
-        "batch_size": evaluation.batch_size,
-        "device": _device(run.device),
-        "devices": devices,
-        "precision": evaluation.precision,
-        "seed": subject.seed,
-        "backbone": subject.backbone,
-        "save_steps": run.save_steps,
-    }
-
-
-def _lists(datamodule: VideoDataModule, label: str) -> dict[str, Any]:
-    """The videos of the data set whose label it is, divided, and how they are read."""
-    samples = datamodule.belonging(datamodule.samples("train"), label)
-    if len(samples) < 2:
-        raise UserError(f"the data set has {len(samples)} training videos; at least two are needed")
-    train, select, rule = select_split(samples)
-    return {
-        "train": samples.take(train),
-        "select": samples.take(select),
-        "test": datamodule.belonging(datamodule.samples("test"), label),
-        "select_rule": rule,
-        "reader": datamodule.owner(label).reader,
-        "flip_safe": datamodule.owner(label).flip_safe,
-        "max_bad_fraction": datamodule.max_bad_fraction,
-    }
 
 
 def _job(name: str, bound: dict[str, Any], evaluation: Evaluation, task: Task, subject: Subject) -> Job:
@@ -363,12 +244,6 @@ def _where(task: Task) -> dict[str, Any]:
         "workers": task.workers,
         "reader": type(task.reader).__name__,
     }
-
-
-def _device(asked: str) -> str:
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise UserError("run.device=cuda: torch finds no GPU here", "run.device=auto takes a GPU where there is one")
-    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _told(results: Results) -> str:
