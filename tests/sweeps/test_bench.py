@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -44,6 +45,22 @@ def test_a_trial_that_fails_is_listed_and_the_others_are_finished(capsys: pytest
     assert "is nan at step" in capsys.readouterr().out
     statuses = {read_record(path).get("status") for path in find_records(FOLDER)}
     assert statuses == {"done", "failed"}  # the baselines are done
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_protocol_that_cannot_read_a_baseline_is_left_out_there(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["method=simsiam", "eval=knn,attentive", "eval.attentive.lrs=[1e-3]", "eval.attentive.epochs=1"]
+    assert bench("quick", [*WORDS[:-1], *words, "eval.label=motion"], {}) == 0
+    shown = capsys.readouterr()
+    assert "mean_frame: left out: attentive: MeanFrame gives one summary a clip" in shown.err
+    kept = [(record["identity"]["encoder"]["name"], record["identity"]["protocol"]) for record in evaluations()]
+    assert ("mean_frame", "knn") in kept and ("mean_frame", "attentive") not in kept
+    assert ("random", "attentive") in kept
+
+
+def evaluations() -> list[dict[str, Any]]:
+    records = [read_record(path) for path in find_records(FOLDER)]
+    return [record for record in records if record["kind"] == "evaluate"]
 
 
 @pytest.mark.usefixtures("tiny")

@@ -53,6 +53,7 @@ def evaluate(
     checkpoint: Checkpoint = "final",
     console: Console | None = None,
     features_out: Path | None = None,
+    leave_out: bool = False,
 ) -> list[Path]:
     """Runs every protocol of `bound["eval"]` on every label; what has a finished record already is left as it is.
 
@@ -64,6 +65,7 @@ def evaluate(
         encoder: see `load_encoder`.
         out: folder that baselines are kept under; the evaluations of a run lie in its own folder.
         features_out: where `eval=features` writes instead.
+        leave_out: protocols that cannot read this encoder are left out, and said to be; otherwise they are refused.
     Returns:
         The folder of each evaluation, in the order label, then protocol.
     Raises:
@@ -90,6 +92,11 @@ def evaluate(
         job = _job(name, bound, evaluation, whole_task(bound, evaluation, run, datamodule, subject), subject)
         jobs.append(job if features_out is None else _at(job, subject, features_out))
     missing = [job for job in jobs if not _is_done(job.folder)]
+    if leave_out:
+        missing, unfit = _fit_for(subject, missing)
+        for reason in unfit:
+            _say(console, f"{subject.who['name']}: left out: {reason}")
+        jobs = [job for job in jobs if job in missing or _is_done(job.folder)]
     for job in missing:
         job.protocol.check_encoder(subject.encoder)
         job.protocol.check(job.task)
@@ -114,6 +121,18 @@ def _job(name: str, bound: dict[str, Any], evaluation: Evaluation, task: Task, s
         [eval_hash, subject.hashes["data"], subject.hashes["backbone"], subject.who["weights"], subject.seed]
     )
     return Job(name, protocol, task, eval_hash, eval_folder(subject.folder, name, task.label, whole))
+
+
+def _fit_for(subject: Subject, jobs: Sequence[Job]) -> tuple[list[Job], list[str]]:
+    """The jobs that can read the encoder, and why the others cannot."""
+    fit, unfit = [], []
+    for job in jobs:
+        try:
+            job.protocol.check_encoder(subject.encoder)
+            fit.append(job)
+        except UserError as error:
+            unfit.append(str(error).splitlines()[0])
+    return fit, unfit
 
 
 def _at(job: Job, subject: Subject, folder: Path) -> Job:

@@ -116,7 +116,8 @@ def _carry_out(trial: Trial, title: str, after_another: bool, state: PlanState, 
 
 
 def _evaluate(trial: Trial, encoder: str, folder: Path, console: Console) -> list[Path]:
-    return evaluate(_placed(trial.bound, folder), trial.composed.choices, encoder, folder, console=console)
+    placed = _placed(trial.bound, folder)
+    return evaluate(placed, trial.composed.choices, encoder, folder, console=console, leave_out=True)
 
 
 def _baselines(todo: Plan) -> list[tuple[str, Trial]]:
