@@ -176,6 +176,13 @@ def test_checkpoints_load_without_running_code(tiny: list[str]) -> None:
     assert state["global_step"] == 4
 
 
+def test_what_yaml_makes_of_tuples_is_no_difference() -> None:
+    """LSTCL's pairs of views are tuples of tuples: its runs could not be resumed."""
+    assert differences({"pairs": [["a", "b"]], "s": [0.1]}, {"pairs": (("a", "b"),), "s": (0.1,)}) == []
+    assert differences({"pairs": [["a", "b"]]}, {"pairs": (("a", "c"),)}) == [("pairs", [["a", "b"]], (("a", "c"),))]
+    assert differences([1, 2], (1,)) != []
+
+
 def test_differences_name_every_leaf() -> None:
     there = {"a": {"b": 1, "c": [1, 2]}, "d": 0.1}
     now = {"a": {"b": 2, "c": (1, 2)}, "d": 0.1, "e": None}

@@ -312,7 +312,8 @@ def differences(there: Any, now: Any, where: str = "") -> list[tuple[str, Any, A
             for found in differences(there.get(key), now.get(key), f"{where}.{key}" if where else key)
         ]
     if isinstance(there, list | tuple) and isinstance(now, list | tuple):
-        return [] if list(there) == list(now) else [(where, there, now)]
+        same = len(there) == len(now) and not any(differences(*pair) for pair in zip(there, now, strict=True))
+        return [] if same else [(where, there, now)]
     same = there == now or (isinstance(there, float) and isinstance(now, float) and math.isclose(there, now))
     return [] if same else [(where, there, now)]
 
