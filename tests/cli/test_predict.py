@@ -30,7 +30,7 @@ def rows(path: str = "predictions.csv") -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def classifier(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> Path:
+def classifier(tiny: list[str], cache: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The folder of a fine-tuned classifier; the test videos of its data set lie in `clips`."""
     assert main(["evaluate", "random", *tiny, "eval=finetune", *QUICK, "run.workers=0"]) == 0
     folder = Path(capsys.readouterr().out.strip())
@@ -130,7 +130,7 @@ def test_a_killed_prediction_goes_on_where_it_was(classifier: Path, monkeypatch:
 
 @pytest.mark.parametrize("normalise", ["standardise", "l2"])
 def test_a_linear_probe_labels_by_the_encoder_of_its_run(
-    tiny: list[str], capsys: pytest.CaptureFixture[str], normalise: str
+    tiny: list[str], cache: Path, capsys: pytest.CaptureFixture[str], normalise: str
 ) -> None:
     assert main(["pretrain", *tiny, "method=simsiam", "run.name=run"]) == 0
     probe = ["eval=linear", f"eval.linear.normalise={normalise}", "eval.linear.clips=2", "clip.stride=1"]

@@ -20,14 +20,14 @@ from vssl.config.compose import compose
 from vssl.config.errors import ConfigError, UserError
 from vssl.drawing.contact_sheet import Block
 from vssl.evaluation.knn import Knn
+from vssl.evaluation.pictures import attention as picture_attention
+from vssl.evaluation.pictures import neighbours as picture_neighbours
+from vssl.evaluation.pictures import protocol as pictures
+from vssl.evaluation.pictures import reconstruction as picture_reconstruction
 from vssl.evaluation.pictures.classes import counts
 from vssl.evaluation.pictures.neighbours import nearest
 from vssl.evaluation.pictures.projection import pca
 from vssl.evaluation.pictures.protocol import NAMES, Pictures
-from vssl.evaluation.pictures.protocol import attention as picture_attention
-from vssl.evaluation.pictures.protocol import neighbours as picture_neighbours
-from vssl.evaluation.pictures.protocol import protocol as pictures
-from vssl.evaluation.pictures.protocol import reconstruction as picture_reconstruction
 from vssl.evaluation.pictures.reconstruction import error
 from vssl.evaluation.pictures.scene import Scene, pictures_of
 from vssl.evaluation.run import evaluate
