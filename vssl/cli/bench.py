@@ -2,19 +2,18 @@
 
 from vssl.cli.arguments import CONFIG_DIR, Arguments
 from vssl.cli.command import Command
-from vssl.config.errors import UserError, nearest
+from vssl.cli.configure import DRY_RUN
+from vssl.cli.sweep import carry_out
+from vssl.config.errors import UserError
 from vssl.config.folders import ConfigFolders
 from vssl.config.problems import listed
 
 
 def run(arguments: Arguments) -> int:
-    names = ConfigFolders.find(arguments.config_dirs).choices("bench")
-    if arguments.first not in names:
-        wrong = "" if arguments.first is None else f" '{arguments.first}'{nearest(arguments.first, names)}"
-        raise UserError(f"bench needs the NAME of a bench, given is{wrong or ' none'}; there are {listed(names)}")
-    from vssl.sweeps.bench import bench
-
-    return bench(arguments.first, arguments.overrides, arguments.paths, arguments.config_dirs)
+    if arguments.first is None:
+        names = ConfigFolders.find(arguments.config_dirs).choices("bench")
+        raise UserError(f"bench needs the NAME of a bench, given is none; there are {listed(names)}")
+    return carry_out("bench", arguments)
 
 
 COMMAND = Command(
@@ -23,7 +22,8 @@ COMMAND = Command(
     description=(
         "Pretrains and evaluates every method of a named recipe, and the encoders without training beside them, and "
         "writes the table. Everything lies under <run.out>/bench/NAME. Run again, it makes what is missing and keeps "
-        "what is there. Values of yours win over the recipe's; a comma makes an axis (seed=0,1,2)."
+        "what is there. Values of yours win over the recipe's; a comma makes an axis (seed=0,1,2). A bench is a sweep "
+        "like any other: vssl sweep --help tells of launchers, of status and of clean."
     ),
     examples=(
         "vssl bench quick",
@@ -32,5 +32,5 @@ COMMAND = Command(
     ),
     run=run,
     first="NAME",
-    flags=(CONFIG_DIR,),
+    flags=(DRY_RUN, CONFIG_DIR),
 )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from vssl import __version__
-from vssl.cli import bench, checkpoint, config, data, doctor, evaluate, predict, pretrain, table
+from vssl.cli import bench, checkpoint, config, data, doctor, evaluate, predict, pretrain, sweep, table
 from vssl.cli.arguments import HELP, TRACEBACK, read_arguments
 from vssl.cli.command import Command
 from vssl.cli.help import command_help, overview
@@ -19,7 +19,7 @@ from vssl.config.errors import UserError, nearest
 
 COMMANDS: dict[str, Command] = {
     part.COMMAND.name: part.COMMAND
-    for part in (pretrain, evaluate, predict, bench, table, data, checkpoint, config, doctor)
+    for part in (pretrain, evaluate, predict, sweep, bench, table, data, checkpoint, config, doctor)
 }
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -87,6 +87,8 @@ def chosen(command: Command, words: list[str]) -> tuple[Command, list[str]]:
     if not command.parts or not words or words[0].startswith("-"):
         return command, words
     parts = {part.name.removeprefix(f"{command.name} "): part for part in command.parts}
+    if words[0] not in parts and command.first is not None:
+        return command, words
     if words[0] not in parts:
         told = f"{command.name} cannot '{words[0]}'{nearest(words[0], parts)}"
         raise UserError(told, f"it can: {', '.join(parts)}; see vssl {command.name} --help")

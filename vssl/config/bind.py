@@ -13,7 +13,7 @@ __all__ = ["bind", "construct", "import_target"]
 
 Built = TypeVar("Built")
 
-LEFT_ALONE = ("bench",)
+LEFT_ALONE = ("sweep", "launcher")
 # Keys of a node that vssl itself takes, beside the constructor's: where first weights come from, and their hash.
 BESIDE = {"backbone": ("weights", "weights_sha256")}
 ROOT_SCALARS = {"seed": int}

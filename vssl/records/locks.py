@@ -137,6 +137,20 @@ class FolderLock:
             self._handle = None
 
 
+def is_held(folder: Path, stale_s: float = STALE_S) -> bool:
+    """Whether a live process holds the folder, by what it wrote; asking disturbs nobody."""
+    path = Path(folder) / LOCK
+    holder = _holder(path)
+    if holder is None:
+        return False
+    if holder.host == socket.gethostname():
+        return _alive(holder)
+    try:
+        return time.time() - path.stat().st_mtime < stale_s
+    except OSError:
+        return False
+
+
 @contextmanager
 def waiting_lock(folder: Path, told: Callable[[str], None], poll_s: float = POLL_S) -> Iterator[None]:
     """A `FolderLock` that waits for another holder; `told` is given one line that says whom it waits for."""

@@ -1,102 +1,205 @@
-"""Which trials a bench consists of: its points times the axes of the command line."""
+"""Which trials a sweep consists of: the product of its axes, less what is excluded, and encoders without training."""
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vssl.config.bind import bind
-from vssl.config.compose import Composed, compose
-from vssl.config.errors import ConfigError
-from vssl.config.overrides import split_axes
-from vssl.records.hashes import data_settings, hash_of
+from vssl.config.compose import compose
+from vssl.config.errors import ConfigError, nearest
+from vssl.records.hashes import hash_of
+from vssl.sweeps.axes import Axis, axes_of, key_of, word_of
+from vssl.sweeps.settings import Sweep, settings_of
+from vssl.sweeps.variants import Composer, Variant, refuse_empty, variants
 
-# Not part of what a trial is: where it runs, who watches, how it is evaluated, which bench asked for it.
-_LEFT_OUT = ("run", "logger", "eval", "bench")
-# What the points of a bench may differ in, by the first of these words that they hold.
-_COMPARED = ("method", "backbone")
+# What an encoder without training depends on, of a bound configuration.
+_OF_ENCODER = ("clip", "data", "backbone", "eval", "seed")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One pretraining of a plan, bound and checked; nothing of it has run."""
+    """One pretraining and its evaluations, or the evaluations of an encoder without training; nothing of it has run.
 
-    composed: Composed
+    Args:
+        name: in words: method, backbone, what else the sweep varies, seed.
+        values: {axis: value} of the axes that have more than one, as they are told.
+        words: `key=value` that make it on the command line, without paths.
+        encoder: one without training; None: the trial's own method trains one.
+    """
+
+    name: str
+    values: dict[str, str]
+    words: tuple[str, ...]
     bound: dict[str, Any]
+    choices: dict[str, str]
+    hashes: dict[str, str]
+    encoder: str | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Hash of the bound configuration; equal trials of two plans are one trial."""
-        node = {key: value for key, value in self.bound.items() if key not in _LEFT_OUT}
-        node["data"] = data_settings(node["data"])
-        return hash_of(node)[:16]
+        """Hash of the bound configuration; equal trials of two sweeps are one trial."""
+        kept = self.hashes if self.encoder is None else {node: self.hashes.get(node) for node in _OF_ENCODER}
+        return hash_of({"encoder": self.encoder, **kept})[:16]
+
+    @cached_property
+    def pretraining(self) -> str | None:
+        """The id without the evaluation: trials that share it train once."""
+        if self.encoder is not None:
+            return None
+        return hash_of({node: digest for node, digest in self.hashes.items() if node != "eval"})[:16]
 
     @property
-    def name(self) -> str:
-        return f"{self.composed.choices['method']}, {self.backbone}, seed {self.bound['seed']}"
+    def seed(self) -> int:
+        return int(self.bound["seed"])
 
     @property
     def backbone(self) -> str:
-        return self.composed.choices["backbone"]
+        return self.choices["backbone"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A bench: its trials in order, the encoders without training to be evaluated beside them, and its note."""
+    """A sweep: its trials in order, each once.
 
+    Args:
+        group, name: of its file; name None: axes of the command line alone.
+        folder: that everything lies in.
+        varied: the axes with more than one value.
+        excluded: how many combinations `exclude` took out.
+        launcher: the composed node, None for the default.
+    """
+
+    group: str
+    name: str | None
+    folder: Path
+    settings: Sweep
     trials: tuple[Trial, ...]
-    encoders: tuple[str, ...]
-    note: str
+    varied: tuple[str, ...] = ()
+    excluded: int = 0
+    launcher: Mapping[str, Any] | None = None
+    title: str = field(default="sweep")
 
 
-def plan(name: str, overrides: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path] = ()) -> Plan:
-    """Compose and bind every trial of `bench=name`.
+def plan(
+    group: str,
+    name: str | None,
+    overrides: Sequence[str],
+    paths: Mapping[str, str],
+    config_dirs: Sequence[Path] = (),
+) -> Plan:
+    """Compose and bind every trial of the file `name` of `group`, or of axes alone.
 
-    The user's values win over a point's. Where the points differ in their method, `method=a,b` keeps those of these
-    methods and adds a bare point for a method that the bench has none for; so does `backbone=a,b` where they differ in
-    their backbone.
+    The user's values win over those of a point. `scale=` takes the words of that name in the file, where it has any.
 
     Raises:
-        ConfigError: of any trial, before one of them has begun.
+        ConfigError: of any trial, before one of them has begun; a product that is empty.
     """
-    fixed, axes = split_axes(overrides)
-    common = [word for word in fixed if _key(word) not in _COMPARED]
-    node = compose([f"bench={name}", *common], paths=paths, config_dirs=config_dirs).tree.get("bench") or {}
-    points = [[str(word) for word in point] for point in node.get("points", [])]
-    if not points:
-        raise ConfigError(f"bench={name}: the file names no points")
-    compared = next((key for key in _COMPARED if _value(points[0], key)), "method")
-    wanted = axes.pop(compared, None) or [word for word in fixed if _key(word) == compared]
-    fixed = [word for word in fixed if _key(word) != compared]
-    trials = [
-        _trial(name, point, [*fixed, *combination], paths, config_dirs)
-        for combination in itertools.product(*axes.values())
-        for point in _chosen(points, compared, wanted)
-    ]
-    return Plan(tuple({trial.id: trial for trial in trials}.values()), tuple(node.get("encoders", [])), node["note"])
+    words = list(overrides)
+    head: list[str] = [f"{group}={name}"] if name else []
+    own = [word for word in words if key_of(word).split(".")[0] in ("sweep", "launcher")]
+    words = [word for word in words if word not in own]
+    tree = _own_nodes(head, [*own, *words], paths, config_dirs)
+    settings = settings_of(tree.get("sweep"))
+    head += _scale(settings, words)
+    fixed, axes = axes_of(settings, words)
+    if name and not settings.axes and not settings.points:
+        raise ConfigError(f"{group}={name}: the file names no points and no axes")
+    refuse_empty(axes)
+    composer = Composer(tuple(head), tuple(fixed), dict(paths), tuple(config_dirs))
+    varied = tuple(axis.key for axis in axes if axis.key is not None and len(axis.settings) > 1)
+    made = {trial.id: trial for trial in _trials(composer, axes, varied)}
+    kept = _subset([trial for trial in made.values() if not _excluded(trial, settings.exclude)], settings)
+    if not kept:
+        what = "everything is excluded" if made else "an axis has no values"
+        raise ConfigError(f"no trial is left: {what}", "see sweep.exclude and the values of the axes")
+    called = settings.name or name or "-".join(key.replace("/", "-") for key in varied) or "single"
+    folder = Path(kept[0].bound["run"]["out"]) / group / called
+    return Plan(
+        group, name, folder, settings, (*kept, *_encoders(settings, kept)), varied, len(made) - len(kept),
+        tree.get("launcher"), called,
+    )  # fmt: skip
 
 
-def _trial(
-    name: str, point: Sequence[str], own: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path]
-) -> Trial:
-    taken = {_key(word) for word in own}
-    words = [f"bench={name}", *(word for word in point if _key(word) not in taken), *own]
-    composed = compose(words, paths=paths, config_dirs=config_dirs)
-    return Trial(composed, bind(composed.tree))
+def _own_nodes(
+    head: Sequence[str], words: Sequence[str], paths: Mapping[str, str], config_dirs: Sequence[Path]
+) -> dict[str, Any]:
+    """The composed nodes `sweep` and `launcher`."""
+    own = [word for word in words if key_of(word).split(".")[0] in ("sweep", "launcher")]
+    return compose([*head, *own], paths=paths, config_dirs=config_dirs).tree
 
 
-def _chosen(points: list[list[str]], compared: str, wanted: list[str]) -> list[list[str]]:
-    """The points of the choices in `wanted`, words such as `method=byol`; all where it is empty."""
-    if not wanted:
-        return points
-    by_choice = {_value(point, compared): point for point in points}
-    return [by_choice.get(word.partition("=")[2], [word]) for word in wanted]
+def _scale(settings: Sweep, words: list[str]) -> list[str]:
+    """The words of the chosen scale, where the file has it; `scale=` is then taken out of `words`."""
+    given = [word.partition("=")[2] for word in words if key_of(word) == "scale"]
+    chosen = given[-1] if given else settings.scale
+    if chosen is None or chosen not in settings.scales:
+        return []
+    words[:] = [word for word in words if key_of(word) != "scale"]
+    return [str(word) for word in settings.scales[chosen]]
 
 
-def _value(point: Sequence[str], key: str) -> str | None:
-    return next((word.partition("=")[2] for word in point if _key(word) == key), None)
+def _trials(composer: Composer, axes: Sequence[Axis], varied: Sequence[str]) -> Iterator[Trial]:
+    for variant in variants(composer, axes):
+        values = {
+            axis.key: setting.told
+            for axis, setting in zip(axes, variant.settings, strict=True)
+            if axis.key is not None and axis.key in varied
+        }
+        yield Trial(_name(variant, values), values, variant.words, variant.bound, variant.choices, variant.hashes)
 
 
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")
+def _name(variant: Variant, values: Mapping[str, str]) -> str:
+    others = [f"{key}={told}" for key, told in values.items() if key not in ("method", "backbone", "seed")]
+    said = (variant.choices.get("method", ""), variant.choices.get("backbone", ""))
+    return ", ".join([*filter(None, said), *others, f"seed {variant.bound['seed']}"])
+
+
+def _excluded(trial: Trial, exclude: Sequence[Mapping[str, Any]]) -> bool:
+    return any(all(_has(trial, key, wanted) for key, wanted in condition.items()) for condition in exclude)
+
+
+def _has(trial: Trial, key: str, wanted: Any) -> bool:
+    options = wanted if isinstance(wanted, list | tuple) else [wanted]
+    found = _looked_up(trial, key)
+    return any(found == option or str(found) == word_of("", option)[1:] for option in options)
+
+
+def _looked_up(trial: Trial, key: str) -> Any:
+    """An axis as told, a group's choice, or a dotted key of the bound configuration."""
+    if key in trial.values:
+        return trial.values[key]
+    if key in trial.choices:
+        return trial.choices[key]
+    node: Any = trial.bound
+    for place, part in enumerate(key.split(".")):
+        if not isinstance(node, Mapping) or part not in node:
+            if place == 0:
+                known = [*trial.values, *trial.choices, *trial.bound]
+                raise ConfigError(f"sweep.exclude: there is no {key}{nearest(key, known)}")
+            return None
+        node = node[part]
+    return node
+
+
+def _subset(trials: list[Trial], settings: Sweep) -> list[Trial]:
+    """At most `settings.subset` of them, in their order; drawn so that a larger one holds the smaller one."""
+    if settings.subset is None or settings.subset >= len(trials):
+        return trials
+    order = list(range(len(trials)))
+    random.Random(settings.subset_seed).shuffle(order)
+    return [trials[place] for place in sorted(order[: settings.subset])]
+
+
+def _encoders(settings: Sweep, trials: Sequence[Trial]) -> list[Trial]:
+    """Encoders without training, on the trials' data: `random` once a backbone, clip and seed, any other once."""
+    found: dict[str, Trial] = {}
+    for encoder in settings.encoders:
+        for trial in trials:
+            name = f"{encoder}, {trial.backbone}, seed {trial.seed}"
+            one = Trial(name, {}, (), trial.bound, trial.choices, trial.hashes, encoder)
+            found.setdefault(one.id, one)
+            if encoder != "random":
+                break
+    return list(found.values())

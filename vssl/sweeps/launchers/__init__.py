@@ -1,0 +1,1 @@
+"""Where the processes run that carry trials out: one file a launcher."""

@@ -1,0 +1,61 @@
+"""Which trials still have to be tried, and when."""
+
+import time
+from collections.abc import Sequence
+
+from vssl.records.locks import POLL_S
+from vssl.sweeps.state import PlanState
+from vssl.sweeps.work import Outcome, Ticket
+
+
+class Queue:
+    """Trials in order; those that failed come back as often as they may, those that are busy after a while.
+
+    Args:
+        retries: how often a trial that failed here is tried again.
+    """
+
+    def __init__(self, state: PlanState, trials: Sequence[str], retries: int) -> None:
+        self.state, self.retries = state, retries
+        self._waiting = [(0.0, trial) for trial in trials]
+        self._out: set[str] = set()
+        self._tries: dict[str, int] = {}
+        self._attempts = {trial: state.read(trial).attempts for trial in trials}
+        self.failed: set[str] = set()
+
+    def __bool__(self) -> bool:
+        """Whether anything is still to be done, or being done."""
+        return bool(self._waiting or self._out)
+
+    def take(self) -> Ticket | None:
+        """The next trial; None where none is due now."""
+        now = time.monotonic()
+        due = next((one for one in self._waiting if one[0] <= now), None)
+        if due is None:
+            return None
+        self._waiting.remove(due)
+        self._out.add(due[1])
+        return Ticket(due[1], self._attempts[due[1]])
+
+    def ended(self, trial: str, outcome: Outcome) -> None:
+        """What became of a trial that was taken."""
+        self._out.discard(trial)
+        if outcome == "busy":
+            self._attempts[trial] = -1  # whatever becomes of it there holds here
+            self._waiting.append((time.monotonic() + POLL_S, trial))
+            return
+        if outcome == "done":
+            self.failed.discard(trial)
+            return
+        self._tries[trial] = self._tries.get(trial, 0) + 1
+        self._attempts[trial] = self.state.read(trial).attempts
+        if self._tries[trial] <= self.retries:
+            self._waiting.append((0.0, trial))
+        else:
+            self.failed.add(trial)
+
+    def died(self, trial: str, how: str) -> None:
+        """The process that was at it is gone."""
+        if self.state.read(trial).status == "running":
+            self.state.end(trial, "failed", how)
+        self.ended(trial, "failed")
