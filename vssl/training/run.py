@@ -40,7 +40,7 @@ LAST = "checkpoints/last.ckpt"
 
 # What may differ between two starts of one run: where it lies, how fast it goes, who watches.
 _MAY_DIFFER = (
-    "run", "logger", "eval", "bench", "backbone.weights", "data.prepared_gb", "data.max_bad_fraction",
+    "run", "logger", "eval", "backbone.weights", "data.prepared_gb", "data.max_bad_fraction",
     "data.max_missing_fraction", "data.outside_root",
 )  # fmt: skip
 
@@ -50,6 +50,7 @@ def pretrain(
     bound: dict[str, Any],
     console: Console | None = None,
     probe: Callable[[Study], Probe] | None = None,
+    known: Callable[[Path], None] | None = None,
 ) -> Path:
     """Train one method; returns the run's folder.
 
@@ -57,6 +58,7 @@ def pretrain(
 
     Args:
         probe: makes the callback that measures the encoder now and then (`vssl.evaluation.online.online_probe`).
+        known: is given the run's folder as soon as that is known.
     Raises:
         UserError: the request cannot work, and nothing was written; or the folder holds another configuration, then
             the keys that differ are named.
@@ -67,6 +69,8 @@ def pretrain(
         writable(out, keep=False)  # before a made data set is written; what is finished may lie on a read-only disk
     study.check()
     folder = study.folder
+    if known is not None:
+        known(folder)
     if _is_done(folder, study.bound):
         console.print(f"{study.name}: finished already", highlight=False, soft_wrap=True)
         return folder
