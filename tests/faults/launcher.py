@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 HEAVY = (
-    "vssl.sweeps.bench", "vssl.report.files", "vssl.evaluation.knn", "vssl.evaluation.linear", "methods.simsiam",
+    "vssl.sweeps.run", "vssl.report.files", "vssl.evaluation.knn", "vssl.evaluation.linear", "methods.simsiam",
     "methods.videomae", "methods.supervised", "datamodules.moving_shapes", "datamodules.video_list",
 )  # fmt: skip
 

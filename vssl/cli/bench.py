@@ -3,7 +3,7 @@
 from vssl.cli.arguments import CONFIG_DIR, Arguments
 from vssl.cli.command import Command
 from vssl.cli.configure import DRY_RUN
-from vssl.cli.sweep import carry_out
+from vssl.cli.sweep import KEYS, carry_out
 from vssl.config.errors import UserError
 from vssl.config.folders import ConfigFolders
 from vssl.config.problems import listed
@@ -32,5 +32,6 @@ COMMAND = Command(
     ),
     run=run,
     first="NAME",
+    keys=KEYS,
     flags=(DRY_RUN, CONFIG_DIR),
 )

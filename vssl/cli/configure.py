@@ -29,6 +29,8 @@ def bound_configuration(
     from vssl.config.compose import compose
 
     composed = compose(arguments.overrides, config_dirs=arguments.config_dirs, base=base, paths=arguments.paths)
+    if composed.tree.get("launcher"):
+        raise ConfigError("launcher= says where the trials of a sweep run", "give it to vssl sweep or vssl bench")
     for group in needed:
         if not composed.tree.get(group):
             choices = ConfigFolders.find(arguments.config_dirs).choices(group)

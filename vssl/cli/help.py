@@ -13,6 +13,7 @@ from vssl.config.signatures import describe
 
 WIDTH = 110
 NOT_COMPOSED = ("bench", "sweep")  # groups of whole recipes, each with a command of its own
+LAUNCHING = ("bench", "sweep")
 
 KEYS = (
     ("seed", "of the training: weights, order, augmentation"),
@@ -31,6 +32,7 @@ KEYS = (
 FLAGS = {
     "--config-dir DIR": "a folder of your own groups and choices, beside the packaged ones; may be repeated",
     "--dry-run": "check everything that can be checked, start nothing",
+    "--yes": "do it without asking",
     "--traceback": "show where in the code an error arose",
     "--help": "this text; with group=choice also the arguments of that choice",
 }
@@ -76,7 +78,7 @@ def command_help(command: Command, arguments: Arguments) -> str:
         folders = ConfigFolders.find(arguments.config_dirs)
         if command.name in folders.groups:
             lines.append(_section(f"{command.first} is one of", [(name, "") for name in folders.choices(command.name)]))
-        lines += [_groups(folders), _section("keys", KEYS)]
+        lines += [_groups(folders, command.name), _section("keys", KEYS)]
         chosen = _chosen(arguments, folders)
     taken = (*HELP, TRACEBACK, *command.flags)
     flags = [(flag, told) for flag, told in FLAGS.items() if flag.split()[0] in taken]
@@ -93,11 +95,12 @@ def _default(key: Key) -> str:
     return "" if default in (None, "None") else f" (default {default})"
 
 
-def _groups(folders: ConfigFolders) -> str:
+def _groups(folders: ConfigFolders, command: str = "") -> str:
+    hidden = NOT_COMPOSED if command in LAUNCHING else (*NOT_COMPOSED, "launcher")
     rows = []
     in_order = [group for group in folders.defaults if group in folders.groups]
     others = [group for group in folders.groups if group not in in_order]
-    for group in [group for group in (*in_order, *others) if group not in NOT_COMPOSED]:
+    for group in [group for group in (*in_order, *others) if group not in hidden]:
         default = folders.defaults.get(group)
         defaults = default if isinstance(default, list) else [default]
         rows.append((group, ", ".join(f"{name}*" if name in defaults else name for name in folders.choices(group))))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vssl.cli.arguments import CONFIG_DIR, Arguments
-from vssl.cli.command import Command
+from vssl.cli.command import Command, Key
 from vssl.cli.configure import DRY_RUN
 from vssl.config.errors import UserError, nearest
 from vssl.config.folders import ConfigFolders
@@ -90,6 +90,18 @@ CLEAN = Command(
     flags=(YES,),
 )
 
+SETTINGS = "vssl.sweeps.settings.Sweep"
+KEYS = (
+    Key("sweep.subset", "so many trials, drawn at random from the product", SETTINGS),
+    Key("sweep.exclude", "trials to leave out: [{method:videomae,backbone:r3d_nano}]", SETTINGS),
+    Key("sweep.retries", "how often a trial that failed is tried again", SETTINGS),
+    Key("sweep.failed", "again or leave: what a later start does with trials that failed", SETTINGS),
+    Key("sweep.name", "of the sweep's folder; else that of its file, or its axes", SETTINGS),
+    Key(
+        "launcher.jobs", "trials side by side here; 0: in this process", "vssl.sweeps.launchers.local.Local"
+    ),
+)
+
 COMMAND = Command(
     name="sweep",
     summary="many trials, on this machine or a cluster, resumable, with the table at the end",
@@ -108,6 +120,7 @@ COMMAND = Command(
     ),
     run=run,
     first="NAME",
+    keys=KEYS,
     flags=(DRY_RUN, CONFIG_DIR),
     parts=(STATUS, CLEAN),
 )

@@ -1,5 +1,6 @@
 """Axes: what the trials of a sweep differ in, from files and from the command line."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def axes_of(settings: Sweep, words: Sequence[str]) -> tuple[list[str], list[Axis
     axes += [Axis(key, tuple(_given(word) for word in values)) for key, values in own.items()]
     # Seeds vary slowest, so that a sweep which is cut short has whole comparisons.
     axes.sort(key=lambda axis: axis.key != "seed")
-    _refuse_clashes(axes)
+    _refuse_clashes(axes, fixed)
     return fixed, axes
 
 
@@ -113,15 +114,20 @@ def _chosen(points: list[tuple[str, ...]], compared: str, wanted: list[str]) -> 
     return [by_choice.get(word.partition("=")[2], (word,)) for word in wanted]
 
 
-def _refuse_clashes(axes: Sequence[Axis]) -> None:
-    for place, axis in enumerate(axes):
-        for other in axes[place + 1 :]:
-            if axis.key is None or other.key is None:
-                continue  # a word of the user's wins over a point's
-            if both := sorted(axis.keys & other.keys):
-                raise ConfigError(
-                    f"the axes {axis.key} and {other.key} both set {listed(both)}", "leave one of them out"
-                )
+def _refuse_clashes(axes: Sequence[Axis], fixed: Sequence[str]) -> None:
+    """What the user said wins over a point of the file; between axes, and against one, nothing wins."""
+    named = [axis for axis in axes if axis.key is not None]
+    for axis in named:
+        if clashing := [word for word in fixed if _at(key_of(word)) in {_at(key) for key in axis.keys}]:
+            raise ConfigError(f"the axis {axis.key} and {clashing[0]} set the same", "leave one of them out")
+    for one, other in itertools.combinations(named, 2):
+        if both := sorted({_at(key) for key in one.keys} & {_at(key) for key in other.keys}):
+            raise ConfigError(f"the axes {one.key} and {other.key} both set {listed(both)}", "leave one of them out")
+
+
+def _at(key: str) -> str:
+    """All budgets are one place: there is exactly one."""
+    return "budget" if key.startswith("budget.") else key
 
 
 def _value(point: Sequence[str], key: str) -> str | None:

@@ -46,6 +46,7 @@ def estimated(trials: Sequence[Trial], folder: Path, most: int = MOST_PROBES) ->
     per_step: dict[str, tuple[Study, float]] = {}
     for kind, members in list(kinds.items())[:most]:
         study = assemble(_composed(members[0], folder))
+        study.attach()
         per_step[kind] = (study, _seconds_a_step(study))
     by_pretraining = {
         trial.pretraining: _cost(trial, *per_step[kind])

@@ -104,8 +104,9 @@ def plan(
     settings = settings_of(tree.get("sweep"))
     head += _scale(settings, words)
     fixed, axes = axes_of(settings, words)
-    if name and not settings.axes and not settings.points:
-        raise ConfigError(f"{group}={name}: the file names no points and no axes")
+    if not axes:
+        what = f"{group}={name}: the file names" if name else "nothing varies: there is no NAME, and the words name"
+        raise ConfigError(f"{what} no axis and no points", "for example method=videomae,simsiam seed=0,1,2")
     refuse_empty(axes)
     composer = Composer(tuple(head), tuple(fixed), dict(paths), tuple(config_dirs))
     varied = tuple(axis.key for axis in axes if axis.key is not None and len(axis.settings) > 1)
@@ -114,7 +115,7 @@ def plan(
     if not kept:
         what = "everything is excluded" if made else "an axis has no values"
         raise ConfigError(f"no trial is left: {what}", "see sweep.exclude and the values of the axes")
-    called = settings.name or name or "-".join(key.replace("/", "-") for key in varied) or "single"
+    called = settings.name or name or "-".join(axis.key.replace("/", "-") for axis in axes if axis.key)
     folder = Path(kept[0].bound["run"]["out"]) / group / called
     return Plan(
         group, name, folder, settings, (*kept, *_encoders(settings, kept)), varied, len(made) - len(kept),

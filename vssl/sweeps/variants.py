@@ -19,7 +19,8 @@ from vssl.config.errors import ConfigError
 from vssl.config.folders import ConfigFolders
 from vssl.config.overrides import parse
 from vssl.config.sets import set_named
-from vssl.records.hashes import data_settings, hash_of
+from vssl.records.hashes import data_settings, file_hash, hash_of
+from vssl.records.weights import weights_file
 from vssl.sweeps.axes import Axis, Setting, key_of
 
 Leaf = tuple[str, ...]
@@ -191,7 +192,17 @@ def _bound_node(node: str, given: Any) -> tuple[Any, str]:
     bound = bind({node: given})[node]
     if node in LEFT_OUT:
         return bound, ""
-    return bound, hash_of(data_settings(bound) if node == "data" and isinstance(bound, Mapping) else bound)
+    return bound, hash_of(_settings(node, bound))
+
+
+def _settings(node: str, bound: Any) -> Any:
+    """What of a node a number depends on: files by their content, no path."""
+    if node == "data" and isinstance(bound, Mapping):
+        return data_settings(bound)
+    if node == "backbone" and isinstance(bound, Mapping) and (path := bound.get("weights")):
+        file = weights_file(Path(path))
+        return {**bound, "weights": file_hash(file) if file.is_file() else None}
+    return bound
 
 
 def _plain_change(setting: Setting) -> Changes | None:
