@@ -97,9 +97,13 @@ def test_evaluate_takes_its_encoder_by_key_too(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_bench_hands_over_axes_and_paths_and_its_code(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    work = Work(monkeypatch, "vssl.sweeps.bench", "bench", code)
+    work = Work(monkeypatch, "vssl.sweeps.run", "sweep", code)
     assert main(["bench", "quick", "seed=0,1,2", "run.out=a, b"]) == code
-    assert work.calls == [(("quick", ("seed=0,1,2",), {"run.out": "a, b"}, ()), {})]
+    assert main(["sweep", "seed=0,1"]) == code
+    assert work.calls == [
+        (("bench", "quick", ("seed=0,1,2",), {"run.out": "a, b"}, ()), {}),
+        (("sweep", None, ("seed=0,1",), {}, ()), {}),
+    ]
 
 
 def test_table_prints_and_writes(
@@ -108,7 +112,8 @@ def test_table_prints_and_writes(
     comparison = Work(monkeypatch, "vssl.report.table", "comparison", SimpleNamespace(to_screen=lambda: "the table"))
     write_all = Work(monkeypatch, "vssl.report.files", "write_all", [tmp_path / "table.md"])
     assert main(["table", str(tmp_path), f"out={tmp_path / 'a=b'}"]) == 0
-    assert comparison.calls == [((tmp_path,), {"metrics": ("top1",)})]
+    (((folder,), given),) = comparison.calls
+    assert folder == tmp_path and given.keys() == {"metrics", "selection"} and given["metrics"] == ("top1",)
     assert write_all.calls[0][0][1] == tmp_path / "a=b"
     assert capsys.readouterr().out == f"the table\n{tmp_path}/table.md\n"
 

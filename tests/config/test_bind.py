@@ -180,9 +180,9 @@ def test_annotations_must_exist_at_run_time(tmp_path: Path, monkeypatch: pytest.
     assert "name 'Gone' is not defined at run time" in problem({"x": {"_target_": "typing_only.A"}})
 
 
-@pytest.mark.parametrize("key", ["bench", "seed"])
-def test_the_bench_node_and_scalars_are_left_alone(key: str) -> None:
-    tree = {"bench": {"points": [["method=a"]]}, "seed": 3}
+@pytest.mark.parametrize("key", ["sweep", "launcher", "seed"])
+def test_nodes_of_a_sweep_and_scalars_are_left_alone(key: str) -> None:
+    tree = {"sweep": {"points": [["method=a"]]}, "launcher": {"jobs": 2}, "seed": 3}
     assert bind(tree)[key] == tree[key]
 
 

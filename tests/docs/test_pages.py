@@ -44,8 +44,10 @@ DESCRIBED = sorted(
 def test_a_command_binds(page: str, line: str) -> None:
     _, name, *words = shlex.split(line, comments=True)
     settings = [word for word in words if "=" in word]
-    if name == "bench":  # where a comma is an axis
-        assert plan(words[0], *take_paths(settings)).trials
+    if name in ("bench", "sweep"):  # where a comma is an axis
+        if words[0] not in ("status", "clean"):
+            file = None if "=" in words[0] else words[0]
+            assert plan(name, file, *take_paths(settings)).trials
         return
     if name == "table":  # which takes no configuration
         assert own_arguments([word for word in settings if not word.startswith("out=")], {"": [Beside]})

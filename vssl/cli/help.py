@@ -32,6 +32,7 @@ KEYS = (
 FLAGS = {
     "--config-dir DIR": "a folder of your own groups and choices, beside the packaged ones; may be repeated",
     "--dry-run": "check everything that can be checked, start nothing",
+    "--diff A B": "two runs side by side",
     "--yes": "do it without asking",
     "--traceback": "show where in the code an error arose",
     "--help": "this text; with group=choice also the arguments of that choice",
@@ -46,7 +47,7 @@ def overview(commands: Iterable[Command]) -> str:
         "usage: vssl COMMAND [FIRST] [key=value ...] [--flags]",
         "",
         _section("commands (vssl COMMAND --help tells more)", [(each.name, each.summary) for each in commands]),
-        _groups(ConfigFolders.find()),
+        _groups(ConfigFolders.find(), LAUNCHING),
         _section("keys", KEYS),
         _section("flags", [*FLAGS.items(), ("--version", "the version of vssl")]),
         _examples(("vssl bench quick", "vssl pretrain method=simsiam scale=smoke", "vssl table runs")),
@@ -78,7 +79,7 @@ def command_help(command: Command, arguments: Arguments) -> str:
         folders = ConfigFolders.find(arguments.config_dirs)
         if command.name in folders.groups:
             lines.append(_section(f"{command.first} is one of", [(name, "") for name in folders.choices(command.name)]))
-        lines += [_groups(folders, command.name), _section("keys", KEYS)]
+        lines += [_groups(folders, (command.name,)), _section("keys", KEYS)]
         chosen = _chosen(arguments, folders)
     taken = (*HELP, TRACEBACK, *command.flags)
     flags = [(flag, told) for flag, told in FLAGS.items() if flag.split()[0] in taken]
@@ -95,8 +96,9 @@ def _default(key: Key) -> str:
     return "" if default in (None, "None") else f" (default {default})"
 
 
-def _groups(folders: ConfigFolders, command: str = "") -> str:
-    hidden = NOT_COMPOSED if command in LAUNCHING else (*NOT_COMPOSED, "launcher")
+def _groups(folders: ConfigFolders, commands: Iterable[str]) -> str:
+    """Every group and its choices that one of `commands` takes."""
+    hidden = NOT_COMPOSED if {*commands} & {*LAUNCHING} else (*NOT_COMPOSED, "launcher")
     rows = []
     in_order = [group for group in folders.defaults if group in folders.groups]
     others = [group for group in folders.groups if group not in in_order]

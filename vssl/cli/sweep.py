@@ -65,7 +65,7 @@ STATUS = Command(
     examples=(
         "vssl sweep status runs/bench/quick",
         "vssl sweep status runs/sweep/mask_ratio",
-        "watch vssl sweep status runs/sweep/mask_ratio",
+        "vssl sweep status --help",
     ),
     run=_status,
     first="DIR",

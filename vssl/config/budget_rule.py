@@ -8,7 +8,8 @@ from vssl.config.folders import read_yaml
 from vssl.config.problems import refuse_if_any
 
 LIMITS = ("epochs", "steps", "samples", "flops")
-GROUPS = ("scale", "experiment", "bench", "sweep")  # from the highest place down, below the command line, above the main file
+# From the highest place down, below the command line, above the main file.
+GROUPS = ("scale", "experiment", "bench", "sweep")
 
 
 def places(
