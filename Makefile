@@ -15,7 +15,7 @@ PYTHONS    := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # Tests that need neither a training nor a video file of any length.
-FAST  := tests/config tests/records tests/report tests/losses tests/nn tests/test_statistics.py tests/cli/test_arguments.py \
+FAST  := tests/config tests/records tests/report tests/losses tests/nn tests/statistics tests/cli/test_arguments.py \
          $(addprefix tests/training/test_,schedules.py budgets.py) \
          $(addprefix tests/video/test_,draws.py sampling.py digests.py) tests/packaging/test_setup.py
 

@@ -176,6 +176,7 @@ def _renamed(samples: Samples, name: str) -> Samples:
         samples,
         id=np.array([f"{name}/{one}" for one in samples.id.tolist()], dtype=np.str_),
         labels={f"{name}.{label}": values for label, values in samples.labels.items()},
+        multi={f"{name}.{label}": values for label, values in samples.multi.items()},
         group=np.array([f"{name}/{group}" for group in samples.group.tolist()], dtype=np.str_),
     )
 

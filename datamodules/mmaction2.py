@@ -5,7 +5,7 @@
     form=frames_with_offset  folder offset frames label wave/clip_01 100 50 3
 
 `frames` is how many images of the folder are read, and `offset` how many are passed over before; a folder that holds
-fewer counts as missing, and what it holds more is left out. Lists with several labels a video are not read.
+fewer counts as missing, and what it holds more is left out. With `multi_label` any number of labels ends a line.
 
 Source: mmaction2's VideoDataset, RawframeDataset and RawFrameDecode (file number = start_index + offset + frame).
 """
@@ -33,6 +33,7 @@ class MMAction2(OfficialVideos):
         label_map: class names, one a line, in order; else `classes.txt` or `label_map.txt` beside the lists, else the
             classes are called by their numbers.
         outside_root: paths may lead out of root.
+        multi_label: a video may carry several classes, and a line ends with all of them: `path 1 3 7`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class MMAction2(OfficialVideos):
         form: Literal["videos", "frames", "frames_with_offset"] = "videos",
         label_map: str | None = None,
         outside_root: bool = False,
+        multi_label: bool = False,
         **shared,
     ) -> None:
         super().__init__(root=root, **shared)
@@ -50,7 +52,7 @@ class MMAction2(OfficialVideos):
             raise ValueError("train_list must be given: the list of the training videos")
         self.train_list, self.test_list, self.label_map = train_list, test_list, label_map
         self.form = form
-        self.outside_root = outside_root
+        self.outside_root, self.multi_label = outside_root, multi_label
 
     def lists(self, folder: Path) -> Lists:
         if (self.form == "videos") == (self.decoder == "frames"):
@@ -83,15 +85,18 @@ class MMAction2(OfficialVideos):
 
     def _entries(self, file: Path) -> list[Entry]:
         entries, base = [], os.path.abspath(str(self.root))
-        for where, path, (*counts, label) in numbered_lines(file, NUMBERS[self.form]):
+        for where, path, numbers in numbered_lines(file, NUMBERS[self.form], self.multi_label):
+            counts, (label, *others) = numbers[: NUMBERS[self.form] - 1], numbers[NUMBERS[self.form] - 1 :]
             below = relative_path(path, where, base, self.outside_root)
             if counts and (min(counts) < 0 or counts[-1] == 0):
                 raise UserError(f"{where}: {' '.join(map(str, counts))} are no frames of a folder")
             part = (counts[0] if len(counts) == 2 else 0, counts[-1]) if counts else None
             name = f"{below}#{part[0]}+{part[1]}" if part else below
-            entries.append(Entry(where, name, label, below, path=below, frames=part))
+            several = tuple(dict.fromkeys((label, *others))) if self.multi_label else ()
+            entries.append(Entry(where, name, 0 if several else label, below, path=below, frames=part, labels=several))
         return entries
 
 
 def _numbers(train: list[Entry], test: list[Entry]) -> tuple[str, ...]:
-    return tuple(map(str, range(1 + max((entry.label for entry in (*train, *test)), default=-1))))
+    labels = (label for entry in (*train, *test) for label in entry.carried)
+    return tuple(map(str, range(1 + max(labels, default=-1))))

@@ -142,7 +142,7 @@ class OfficialVideos(ListedVideos):
         for split, name in PARTS:
             self._refuse_too_few(counted[split], name, root)
         found = [(entry, path) for entry, path in zip(entries, paths, strict=True) if path is not None]
-        samples = _samples(found, self.frames_fps)
+        samples = _samples(found, self.frames_fps, len(lists.classes))
         split_of = np.repeat(np.array(["train", "test"]), [train.found, test.found])
         rule = "; ".join([lists.rule, *_told(counted)])
         return Listing(samples, split_of, {LABEL: lists.classes}, rule), counted
@@ -228,7 +228,7 @@ def _images(folder: str) -> int:
         raise UserError(f"data.root: {folder} cannot be read: {error.strerror}") from error
 
 
-def _samples(found: list[tuple[Entry, str]], fps: float) -> Samples:
+def _samples(found: list[tuple[Entry, str]], fps: float, classes: int) -> Samples:
     # A part of a folder is a segment; its bounds are the times of frames, as the reader counts them.
     parts = [(part[0], sum(part)) if (part := entry.frames) else (np.nan, np.nan) for entry, _ in found]
     start_s, end_s = np.array(parts, dtype=np.float64).reshape(-1, 2).T / fps
@@ -240,7 +240,16 @@ def _samples(found: list[tuple[Entry, str]], fps: float) -> Samples:
         labels={LABEL: np.array([entry.label for entry, _ in found], dtype=np.int64)},
         group=np.array([entry.group for entry, _ in found], dtype=np.str_),
         fold=np.full(len(found), -1, dtype=np.int64),
+        multi={LABEL: _several(found, classes)} if any(entry.labels for entry, _ in found) else {},
     )
+
+
+def _several(found: list[tuple[Entry, str]], classes: int) -> NDArray[np.bool_]:
+    """[N, K] which classes each video carries."""
+    carried = np.zeros((len(found), classes), np.bool_)
+    for row, (entry, _) in zip(carried, found, strict=True):
+        row[list(entry.carried)] = True
+    return carried
 
 
 def _label(samples: Samples) -> NDArray[np.int64]:

@@ -166,3 +166,19 @@ def test_bytes_that_are_no_text(touched: Files) -> None:
     (root / "train.txt").write_bytes(b"a.mp4 0\nb\xff.mp4 1\n")
     with pytest.raises(UserError, match="train.txt, line 2: byte 0xff is not UTF-8"):
         data.samples("train")
+
+
+def test_several_labels_a_video_are_read_when_told(touched: Files) -> None:
+    root = touched("a b.mp4", "b.mp4", "t.mp4")
+    (root / "train.txt").write_text("a b.mp4 0 2\nb.mp4 1\n")
+    (root / "val.txt").write_text("t.mp4 2 0 2\n")
+    with pytest.raises(UserError, match="data.multi_label=true reads several labels"):
+        MMAction2(str(root), "train.txt", "val.txt", annotations=str(root)).samples("train")
+    data = MMAction2(str(root), "train.txt", "val.txt", annotations=str(root), multi_label=True)
+    assert data.samples("train").multi["label"].tolist() == [[True, False, True], [False, True, False]]
+    assert data.samples("test").multi["label"].tolist() == [[True, False, True]]
+    assert data.classes == {"label": ("0", "1", "2")} and data.samples("train").labels["label"].tolist() == [0, 0]
+    (root / "names.txt").write_text("x\ny\n")
+    short = MMAction2(str(root), "train.txt", annotations=str(root), multi_label=True, label_map="names.txt")
+    with pytest.raises(UserError, match=r"line 1: label 2 is outside 0\.\.1"):
+        short.samples("train")

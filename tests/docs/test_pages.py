@@ -16,6 +16,7 @@ from vssl.cli.own_keys import own_arguments
 from vssl.config.bind import import_target
 from vssl.config.paths import take_paths
 from vssl.report.beside import Beside
+from vssl.report.selection import Selection
 from vssl.sweeps.plan import plan
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def test_a_command_binds(page: str, line: str) -> None:
             assert plan(name, file, *take_paths(settings)).trials
         return
     if name == "table":  # which takes no configuration
-        assert own_arguments([word for word in settings if not word.startswith("out=")], {"": [Beside]})
+        assert own_arguments([word for word in settings if not word.startswith("out=")], {"": [Beside, Selection]})
         return
     assert main(["config", *settings]) == 0
 

@@ -1,6 +1,7 @@
 """Rules and published recipes of the linear probe against torch's optimisers and their own statements."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,8 @@ def test_a_recipe_is_one_setting_that_learns(world: Any, pixels: MeanFrame, tmp_
 
 
 def test_a_recipes_stamp_tells_all_of_it() -> None:
-    stamps = {path.stem: construct(read_yaml(path), Linear, "eval").settings(None) for path in RECIPES}  # type: ignore[arg-type]
+    task = SimpleNamespace(is_multi=False)
+    stamps = {path.stem: construct(read_yaml(path), Linear, "eval").settings(task) for path in RECIPES}  # type: ignore[arg-type]
     assert stamps["linear_mae"]["optimiser"] == {
         "name": "LARS", "momentum": 0.9, "schedule": "10 epochs of warm-up, cosine to 0", "epochs": 90,
         "batch_size": 16384, "init_std": 0.01,

@@ -250,3 +250,31 @@ def test_a_bench_makes_again_what_is_not_whole(tiny: list[str], vssl: Vssl) -> N
     (run / "record.json").unlink()
     assert vssl("bench", "quick", *own).code == 0
     assert (folder / "table.csv").read_bytes() == table
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", None), ("identity.hashes", "x"), ("clips.positions", [3]), ("results.top1.low", None),
+        ("protocol.lists", [1]),
+    ],
+)  # fmt: skip
+def test_a_table_names_a_value_that_no_record_holds_and_shows_the_others(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    runs = Runs(tmp_path)
+    runs.run("videomae", {("motion", "knn"): 0.5})
+    damaged = runs.run("simsiam", {("motion", "knn"): 0.4})
+    (path,) = (
+        damaged.glob("eval/*/record.json") if key.startswith(("results", "protocol")) else [damaged / "record.json"]
+    )
+    record = json.loads(path.read_text())
+    *nodes, last = key.split(".")
+    node = record
+    for name in nodes:
+        node = node[name]
+    node[last] = value
+    path.write_text(json.dumps(record))
+    assert main(["table", str(tmp_path), "pairs=true", "ranks=true"]) == 0
+    text = (tmp_path / "table.md").read_text().replace("\\", "")
+    assert f"not a whole record: {key} is " in text and damaged.name in text and "videomae" in text

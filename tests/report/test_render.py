@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tests.report.factory import Runs, messy_folder, quick_bench
 from vssl.report.grid import duration
+from vssl.report.notes import interval_legend
 from vssl.report.table import Table, comparison
 
 KNN = ("motion", "knn")
@@ -233,6 +234,22 @@ def test_every_way_says_that_features_collapsed(runs: Runs) -> None:
     assert r"simsiam\textsuperscript{a}" in latex and rf"\textsuperscript{{a}} {seen}\par" in latex
     lines = list(csv.DictReader(io.StringIO(table.to_csv())))
     assert [line["collapsed"] for line in lines] == [seen, "", ""] and lines[0]["differs"] == ""
+
+
+def test_every_way_says_that_a_number_is_of_one_seed(runs: Runs) -> None:
+    runs.run("videomae", {KNN: 0.5, ("shape", "knn"): 0.4})
+    runs.run("videomae", {KNN: 0.6}, seed=1)
+    runs.run("videomae", {KNN: 0.7}, seed=2)
+    runs.run("simsiam", {KNN: 0.3})
+    table = comparison(runs.folder)
+    of_row, of_cell = "n = 1 (one seed): value and 95% bootstrap over videos", "40.0 (n = 1)"
+    for text in (on_screen(table, 120), table.to_markdown(), table.to_latex()):
+        assert of_row.replace("%", "") in " ".join(text.replace("\\%", "").replace("%", "").split())
+        assert of_cell in text
+    first, second = list(csv.DictReader(io.StringIO(table.to_csv())))[:2]
+    assert first["shape/knn interval"] == second["motion/knn interval"] == "95% bootstrap over videos"
+    assert (first["n"], first["shape/knn values"]) == ("3", "0.4") and second["n"] == "1"
+    assert interval_legend([row.cells[table.columns[0].key] for row in table.rows]).count("(n = 1)") == 1, "plots"
 
 
 def test_an_empty_folder_is_a_table_in_every_format(tmp_path: Path) -> None:

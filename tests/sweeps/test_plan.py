@@ -145,6 +145,39 @@ def test_the_command_line_replaces_an_axis_of_the_file(own: Path) -> None:
     assert {(trial.bound["budget"]["epochs"], trial.bound["budget"]["steps"]) for trial in trials} == {(2.0, None)}
 
 
+def test_a_scale_may_have_axes_of_its_own(own: Path) -> None:
+    file = own / "sweep" / "mine.yaml"
+    file.write_text(file.read_text().replace("budget.steps=7]", '"backbone.depth=4,5", "time=long", "seed=0,1"]'))
+    tiny = trainings_of(own, ["scale=tiny", "method=byol"])
+    assert [(trial.bound["backbone"]["depth"], trial.seed) for trial in tiny] == [(4, 0), (5, 0), (4, 1), (5, 1)]
+    assert {trial.bound["clip"]["frames"] for trial in tiny} == {16}
+    assert len(trainings_of(own, ["scale=tiny", "method=byol", "seed=3", "backbone.depth=6"])) == 1
+
+
+def test_what_the_user_chooses_anew_takes_away_what_a_scale_says_of_its_own_choice(own: Path) -> None:
+    file = own / "sweep" / "mine.yaml"
+    words = "[data=moving_shapes, data.num_test=9, backbone=vit_nano, backbone.patch_size=8]"
+    file.write_text(file.read_text().replace("[backbone=vit_nano, budget.steps=7]", words))
+    (first, *_) = trainings_of(own, ["scale=tiny", "method=byol", "data.seed=3"])
+    assert (first.bound["data"]["num_test"], first.bound["data"]["seed"]) == (9, 3)
+    (first, *_) = plan(
+        "sweep", "mine", ["scale=tiny", "method=byol", "data=video_list"], {"data.root": "x"}, [own]
+    ).trials
+    assert first.choices["data"] == "video_list" and first.bound["backbone"]["patch_size"] == 8
+
+
+def test_variables_of_a_file_can_be_given(own: Path) -> None:
+    file = own / "sweep" / "mine.yaml"
+    text = file.read_text().replace("sweep:\n", "sweep:\n  vars: {stride: 3}\n", 1)
+    text = text.replace("[clip.frames=16]", '["clip.stride=\\\\${sweep.vars.stride}"]')
+    file.write_text(text.replace("tiny: [", "tiny: [sweep.vars.stride=5, "))
+    strides = [
+        {trial.bound["clip"]["stride"] for trial in trainings_of(own, ["method=byol", "time=long", *words])}
+        for words in ([], ["scale=tiny"], ["scale=tiny", "sweep.vars.stride=7"])
+    ]
+    assert strides == [{3}, {5}, {7}]
+
+
 def trainings_of(own: Path, words: list[str]) -> list[Trial]:
     return list(plan("sweep", "mine", words, {}, [own]).trials)
 

@@ -96,10 +96,11 @@ KEYS = (
     Key("sweep.exclude", "trials to leave out: [{method:videomae,backbone:r3d_nano}]", SETTINGS),
     Key("sweep.retries", "how often a trial that failed is tried again", SETTINGS),
     Key("sweep.failed", "again or leave: what a later start does with trials that failed", SETTINGS),
+    Key("sweep.search", "tpe or asha: try points of the axes, and choose by the online probe (needs Optuna)", SETTINGS),
+    Key("sweep.trials", "how many points a search tries", SETTINGS),
+    Key("sweep.finalists", "how many of them are evaluated: those with the highest probe", SETTINGS),
     Key("sweep.name", "of the sweep's folder; else that of its file, or its axes", SETTINGS),
-    Key(
-        "launcher.jobs", "trials side by side here; 0: in this process", "vssl.sweeps.launchers.local.Local"
-    ),
+    Key("launcher.jobs", "trials side by side here; 0: in this process", "vssl.sweeps.launchers.local.Local"),
 )
 
 COMMAND = Command(

@@ -6,11 +6,19 @@ from vssl.cli.arguments import Arguments
 from vssl.cli.command import Command, Key
 from vssl.cli.own_keys import own_arguments
 from vssl.config.errors import UserError
+from vssl.config.problems import listed
 
 BESIDE = "vssl.report.beside.Beside"
+SELECTION = "vssl.report.selection.Selection"
+DIFF = "--diff"
 
 
 def run(arguments: Arguments) -> int:
+    if DIFF in arguments.flags:
+        return _diff(arguments)
+    if arguments.more:
+        given = listed([repr(word) for word in (arguments.first, *arguments.more)])
+        raise UserError(f"table takes one FOLDER; given are {given}", "two runs side by side: vssl table --diff A B")
     folder = Path(arguments.first or "runs")
     if not folder.is_dir():
         raise UserError(f"table: there is no folder {folder}", "give the folder that holds the runs, run.out of theirs")
@@ -18,10 +26,13 @@ def run(arguments: Arguments) -> int:
 
     from vssl.report.beside import Beside
     from vssl.report.files import write_all
+    from vssl.report.selection import Selection
     from vssl.report.table import comparison
 
-    beside = Beside(**own_arguments(arguments.overrides, {"": [Beside]})[Beside])
-    table, out = comparison(folder, metrics=beside.metrics), Path(arguments.own_paths.get("out", folder))
+    given_keys = own_arguments(arguments.overrides, {"": [Beside, Selection]})
+    beside, selection = Beside(**given_keys[Beside]), Selection(**given_keys[Selection])
+    table = comparison(folder, metrics=beside.metrics, selection=selection)
+    out = Path(arguments.own_paths.get("out", folder))
     listings = beside.listings(table)
     console = Console()
     console.print(table.to_screen())
@@ -32,6 +43,23 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
+def _diff(arguments: Arguments) -> int:
+    """Two folders side by side, into files only where `out=` says so."""
+    folders = [word for word in (arguments.first, *arguments.more) if word is not None]
+    if len(folders) != 2 or arguments.overrides:
+        other = f", and not {arguments.overrides[0]}" if arguments.overrides else ""
+        raise UserError(f"table {DIFF} takes the folders of two runs, A and B, and out={other}; given {len(folders)}")
+    from rich.console import Console
+
+    from vssl.report.diff import diff
+
+    listing = diff(*map(Path, folders))
+    Console().print(listing.to_screen())
+    if out := arguments.own_paths.get("out"):
+        print(*listing.write(Path(out)), sep="\n")
+    return 0
+
+
 COMMAND = Command(
     name="table",
     summary="records to a table on screen, .md, .csv, .tex and a plot",
@@ -39,21 +67,31 @@ COMMAND = Command(
         "Collects every record under FOLDER (runs/ if none is given) into one table: a row a method, a column an "
         "evaluation, then the cost. Rows that are not comparable are marked, with the difference named below. Also "
         "writes table.md, .csv, .tex and .png there, or into out=, and curves.png where runs were probed in training. "
-        "metrics= shows other numbers than top-1; pairs=true tests every two rows on the same test videos (pairs.md, "
-        ".csv, .tex); reference= puts published numbers beside the rows, not among them (published.md, .csv, .tex)."
+        "metrics= shows other numbers than top-1; filter=, rows=, columns= and sort= choose, name and order what is "
+        "shown; pairs=true tests every two rows on the same test videos (pairs.md, .csv, .tex); ranks=true tells how "
+        "sure their order is, and whether the columns agree on it (ranks and agreement .md, .csv, .tex); reference= "
+        "puts published numbers beside the rows, not among them (published.md, .csv, .tex). --diff A B puts two runs "
+        "side by side instead: configuration, data, commit, libraries, machine, budget, results; equal things are "
+        "counted and left out."
     ),
     examples=(
         "vssl table runs",
-        "vssl table runs pairs=true",
-        "vssl table runs out=paper reference=kinetics400_finetune",
+        "vssl table runs filter='method=videomae,byol;label=motion' sort=-motion/knn pairs=true ranks=true",
+        "vssl table --diff runs/A runs/B out=diff",
     ),
     run=run,
-    first="FOLDER",
+    first="FOLDER...",
     paths=("out",),
     keys=(
         Key("metrics", "numbers to show, as records call them: metrics=top1,gap_shuffled", BESIDE),
+        Key("filter", "rows to keep: 'method=videomae,byol;seed!=3', any key of a run; label and protocol", SELECTION),
+        Key("rows", "keys that name the rows: rows=method,backbone.depth", SELECTION),
+        Key("columns", "evaluations to show, in this order: columns=linear,motion/knn", SELECTION),
+        Key("sort", "a column, a cost or a key to order rows by; sort=-motion/knn: highest first", SELECTION),
         Key("pairs", "paired tests between all rows on the same test videos", BESIDE),
+        Key("ranks", "the probability of each rank, and the agreement of the columns on it", BESIDE),
         Key("reference", "a set of published rows to stand beside: DATA_EVALUATION", BESIDE),
     ),
     configured=False,
+    flags=(DIFF,),
 )

@@ -42,6 +42,8 @@ class LinearOnChanges(Linear):
     `sampling`. Predictions are those on normal clips, with a column `prediction_<change>` for each change.
     """
 
+    multi_label = False
+
     @abstractmethod
     def changes(self, task: Task) -> Mapping[str, Change]:
         """By the name under which metrics and predictions show them."""

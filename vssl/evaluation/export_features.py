@@ -28,7 +28,7 @@ OWN = ("id", "path", "split")
 class ExportFeatures(Protocol):
     """`features.safetensors` holds one tensor, `features`, a row a video: [N, D], of several views [N, V, D]; of tokens
     [N, n, D] or [N, V, n, D]. `videos.parquet` has its rows in the same order: id, path, split, and a class name under
-    each label's name, empty where a video has none.
+    each label's name, empty where a video has none, `a|b` where it carries several classes.
 
     Args:
         tokens: all tokens of each view instead of one summary.
@@ -84,5 +84,9 @@ def _rows(split: str, samples: Samples, task: Task) -> pd.DataFrame:
     for name, label in samples.labels.items():
         classes = task.class_names[name]
         column = f"label_{name}" if name in OWN else name
-        columns[column] = [classes[index] if index >= 0 else None for index in label.tolist()]
+        if name in samples.multi:
+            named = ["|".join(classes[index] for index in np.flatnonzero(row)) for row in samples.multi[name]]
+            columns[column] = [text if index >= 0 else None for text, index in zip(named, label.tolist(), strict=True)]
+        else:
+            columns[column] = [classes[index] if index >= 0 else None for index in label.tolist()]
     return pd.DataFrame(columns)

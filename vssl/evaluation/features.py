@@ -44,12 +44,14 @@ class Labelled:
 
     Args:
         id: text [n]. values: float32 [n, V, D], or of tokens [n, V, p, D]. label: int64 [n], in [0, K).
+        truth: bool [n, K] where videos may carry several classes; `label` is then 0 throughout.
     """
 
     id: NDArray[np.str_]
     values: Floats
     label: NDArray[np.int64]
     inputs: str
+    truth: NDArray[np.bool_] | None = None
 
     def centre(self) -> Floats:
         """[n, D] of a single view."""
@@ -63,10 +65,11 @@ def labelled(
     """Features of all of `samples`, so that every label shares them, then the rows that carry `task.label`."""
     found = features(encoder, samples, task, views, tokens)
     label = samples.labels[task.label]
+    truth = task.truth(samples) if task.is_multi else None
     if (label >= 0).all():
-        return Labelled(samples.id, found.values, label, found.inputs)  # nothing is copied: it may be mapped
+        return Labelled(samples.id, found.values, label, found.inputs, truth)  # nothing is copied: it may be mapped
     rows = np.flatnonzero(label >= 0)
-    return Labelled(samples.id[rows], found.values[rows], label[rows], found.inputs)
+    return Labelled(samples.id[rows], found.values[rows], label[rows], found.inputs, truth)
 
 
 def join(train: Labelled, select: Labelled) -> Labelled:
@@ -76,6 +79,7 @@ def join(train: Labelled, select: Labelled) -> Labelled:
         np.concatenate([train.values, select.values]),
         np.concatenate([train.label, select.label]),
         hash_of([train.inputs, select.inputs]),
+        None if train.truth is None or select.truth is None else np.concatenate([train.truth, select.truth]),
     )
 
 

@@ -66,10 +66,12 @@ def fit_heads(
 ) -> Heads:
     """Softmax regression, by SGD with momentum, from zero and along a cosine to 0 unless told otherwise.
 
+    Of videos that may carry several classes: logistic regression of each class, the loss summed over classes.
+
     All heads see the same batches in the same order, so that each is what training it alone would give.
 
     Args:
-        features: float32 [N, D]. label: int64 [N].
+        features: float32 [N, D]. label: int64 [N], or bool [N, K] where a video may carry several classes.
         batch_size: videos in a step; the last batch of an epoch may be smaller.
         seed: of the order of the videos and of first weights, drawn on the CPU for every device.
         fall: of the rate. init_std: standard deviation of the first weights, the same for all heads.
@@ -77,7 +79,8 @@ def fit_heads(
     (videos, width), points, device = features.shape, len(grid), features.device
     lr = torch.tensor([point.lr for point in grid], device=device).repeat_interleave(classes)
     decay = torch.tensor([point.weight_decay for point in grid], device=device).repeat_interleave(classes)
-    target = F.one_hot(label, classes).to(features.dtype)
+    several = label.ndim == 2
+    target = (label if several else F.one_hot(label, classes)).to(features.dtype)
     generator = torch.Generator().manual_seed(seed)
     weight = _first_weights(width, classes, points, init_std, generator).to(device)
     bias = torch.zeros(points * classes, device=device)
@@ -87,8 +90,9 @@ def fit_heads(
     for _ in track(range(epochs), epochs, f"linear probe, {points} settings at once"):
         for rows in torch.split(torch.randperm(videos, generator=generator).to(device), batch_size):
             x = features[rows]
-            probability = torch.addmm(bias, x, weight).view(-1, points, classes).softmax(dim=2)
-            # The gradient of the mean cross-entropy by the logits, [B, G * K].
+            logits = torch.addmm(bias, x, weight).view(-1, points, classes)
+            probability = logits.sigmoid() if several else logits.softmax(dim=2)
+            # The gradient by the logits, [B, G * K], of the cross-entropy: its mean over videos, its sum over classes.
             slope = ((probability - target[rows, None]) / len(rows)).flatten(1)
             rule.step(x, slope, lr * fall.factor(step / steps))
             step += 1

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from vssl.backbones.base import Backbone
 from vssl.config.errors import UserError
 from vssl.evaluation.features import Labelled, join, labelled
-from vssl.evaluation.metrics import classification, merge, predicted, predictions
+from vssl.evaluation.metrics import MAIN, chosen_by, main_metric, measured, merge, predictions
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.records.hashes import hash_of
 
@@ -37,6 +37,7 @@ class Knn(Protocol):
     """
 
     name = "knn"
+    multi_label = True
 
     def __init__(self, k: int | tuple[int, ...] = (20,), temperature: float = 0.07, **shared) -> None:
         super().__init__(**shared)
@@ -80,7 +81,7 @@ class Knn(Protocol):
         (found,) = self._scores(test.values.reshape(-1, test.values.shape[-1]), fit, (k,), task)
         merged = merge(found.reshape(len(test.id), -1, len(task.classes)))
         return Results(
-            metrics=classification(merged.scores, test.label, task.seed),
+            metrics=measured(merged.scores, test, task.seed),
             predictions=predictions(test, merged),
             chosen={"k": k, **chosen, "left_out": left_out},
             stamp=self.stamp(task),
@@ -91,20 +92,20 @@ class Knn(Protocol):
         return [k for k in self.grid if k <= videos] or [videos]
 
     def _choose(self, grid: list[int], train: Labelled, select: Labelled, task: Task) -> tuple[int, dict[str, Any]]:
-        """The k with the best top-1 on `select`; between equals the first of the grid."""
+        """The k with the best top-1 (mAP) on `select`; between equals the first of the grid."""
         if len(grid) == 1:
             return grid[0], {}
-        tallies = self._scores(select.centre(), train, grid, task)
-        top1 = [float((predicted(scores) == select.label).mean()) for scores in tallies]
-        best = int(np.argmax(top1))
-        return grid[best], {"select_top1": top1[best]}
+        found = [chosen_by(scores, select) for scores in self._scores(select.centre(), train, grid, task)]
+        best = int(np.argmax(found))
+        return grid[best], {f"select_{main_metric(select)}": found[best]}
 
     def _scores(
         self, queries: NDArray[np.float32], bank: Labelled, ks: Sequence[int], task: Task
     ) -> list[NDArray[np.float32]]:
         found = votes(
             torch.from_numpy(queries).to(task.device), torch.from_numpy(bank.centre()).to(task.device),
-            torch.from_numpy(bank.label).to(task.device), len(task.classes), ks, self.temperature,
+            torch.from_numpy(bank.label if bank.truth is None else bank.truth).to(task.device), len(task.classes), ks,
+            self.temperature,
         )  # fmt: skip
         return list(found.cpu().numpy())
 
@@ -113,10 +114,11 @@ def votes(queries: Tensor, bank: Tensor, label: Tensor, classes: int, ks: Sequen
     """Shares of the votes, for several numbers of neighbours at once.
 
     Args:
-        queries: [Q, D]. bank: [N, D]. label: int64 [N], of the bank.
+        queries: [Q, D]. bank: [N, D].
+        label: int64 [N], of the bank; or bool [N, classes], where each votes for all classes that it carries.
         ks: neighbours; more than N are N.
     Returns:
-        [len(ks), Q, classes], rows sum to 1.
+        [len(ks), Q, classes], shares of the weight; of one class a video they sum to 1.
     """
     queries, bank = F.normalize(queries, dim=1), F.normalize(bank, dim=1)
     chunks = torch.split(queries, max(1, SIMILARITIES // len(bank)))
@@ -128,10 +130,15 @@ def _votes(queries: Tensor, bank: Tensor, label: Tensor, classes: int, ks: Seque
     # The nearest one's weight is set to 1, which changes no share and cannot overflow at low temperatures.
     weight = ((similarity - similarity[:, :1]) / temperature).exp()
     tallies = torch.zeros(len(ks), len(queries), classes, dtype=weight.dtype, device=weight.device)
+    if label.ndim == 2:
+        for tally, k in zip(tallies, ks, strict=True):
+            share = weight[:, :k] / weight[:, :k].sum(dim=1, keepdim=True)
+            tally.copy_(torch.einsum("qk,qkc->qc", share, label[place[:, :k]].to(weight.dtype)))
+        return tallies
     for tally, k in zip(tallies, ks, strict=True):
         tally.scatter_add_(1, label[place[:, :k]], weight[:, :k])
     return tallies / tallies.sum(dim=2, keepdim=True)
 
 
 def _selection(task: Task) -> str:
-    return f"top-1 on select ({task.select_rule}), the first of equals; bank of train and select"
+    return f"{MAIN[task.is_multi]} on select ({task.select_rule}), the first of equals; bank of train and select"

@@ -23,7 +23,7 @@ from vssl.config.errors import UserError, WorkError
 from vssl.evaluation.features import Labelled, join, labelled
 from vssl.evaluation.head_rules import Fall, Optimiser
 from vssl.evaluation.heads import Heads, Point, fit_heads
-from vssl.evaluation.metrics import classification, merge, predictions
+from vssl.evaluation.metrics import MAIN, chosen_by, main_metric, measured, merge, predictions
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.records.atomic import atomic
 from vssl.records.hashes import hash_of
@@ -55,6 +55,7 @@ class Linear(Protocol):
     """
 
     name = "linear"
+    multi_label = True
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class Linear(Protocol):
     def settings(self, task: Task) -> dict[str, Any]:
         return {
             "features": FEATURES[self.normalise],
-            "head": "linear",
+            "head": "linear, a sigmoid a class" if task.is_multi else "linear",
             "optimiser": {
                 "name": NAMES[self.optimiser], **({} if self.optimiser == "adam" else {"momentum": self.momentum}),
                 "schedule": self.schedule, "epochs": self.epochs, "batch_size": self.batch_size,
@@ -120,7 +121,8 @@ class Linear(Protocol):
             },
             "grid": {"lrs": list(self.lrs), "weight_decays": list(self.weight_decays)},
             "selection": (
-                f"top-1 on select ({task.select_rule}), then its loss; trained again on train and select"
+                f"{MAIN[task.is_multi]} on select ({task.select_rule}), then its loss; "
+                "trained again on train and select"
                 if len(self.grid) > 1
                 else "none"
             ),
@@ -136,7 +138,7 @@ class Linear(Protocol):
         with atomic(out / PROBE) as temporary:
             save_file(probe.tensors(), temporary)
         return Results(
-            metrics=classification(merged.scores, test.label, task.seed),
+            metrics=measured(merged.scores, test, task.seed),
             predictions=predictions(test, merged),
             chosen={"lr": point.lr, "weight_decay": point.weight_decay, **chosen},
             stamp=self.stamp(task),
@@ -145,19 +147,19 @@ class Linear(Protocol):
         )
 
     def _choose(self, train: Labelled, select: Labelled, task: Task) -> tuple[Point, dict[str, Any]]:
-        """The point with the best top-1 on `select`, between equals the lower loss there (small lists tie often)."""
+        """The point with the best top-1 (mAP) on `select`, between equals the lower loss (small lists tie often)."""
         if len(self.grid) == 1:
             return self.grid[0], {}
         logits = self._fit(train, self.grid, task).logits(select.centre())  # [G, n, K]
-        top1, loss = _judge(logits, torch.from_numpy(select.label).to(logits.device))
-        best = min(range(len(self.grid)), key=lambda place: (-top1[place], loss[place]))
+        value, loss = _judge(logits, select)
+        best = min(range(len(self.grid)), key=lambda place: (-value[place], loss[place]))
         if not math.isfinite(loss[best]):
             raise WorkError(
                 f"{self.name}: the weights overflowed at every rate", f"give lower ones: eval.{self.name}.lrs=[...]"
             )
         point = self.grid[best]
         at_edge = len(self.lrs) > 1 and point.lr in (min(self.lrs), max(self.lrs))
-        return point, {"select_top1": top1[best], "select_loss": loss[best], "lr_at_edge": at_edge}
+        return point, {f"select_{main_metric(select)}": value[best], "select_loss": loss[best], "lr_at_edge": at_edge}
 
     def _fit(self, data: Labelled, grid: tuple[Point, ...], task: Task) -> "Probe":
         values = data.centre()
@@ -168,21 +170,23 @@ class Linear(Protocol):
             factor = min(self.batch_size, len(values)) / self.reference_batch
             grid = tuple(Point(factor * point.lr, point.weight_decay) for point in grid)
         heads = fit_heads(
-            features, torch.from_numpy(data.label).to(task.device), len(task.classes), grid,
+            features, target_of(data).to(task.device), len(task.classes), grid,
             epochs=self.epochs, batch_size=self.batch_size, momentum=self.momentum, seed=task.seed,
             optimiser=self.optimiser, fall=self.fall, init_std=self.init_std,
         )  # fmt: skip
-        return Probe(mean, scale, heads, self.normalise == "l2")
+        return Probe(mean, scale, heads, self.normalise == "l2", task.is_multi)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Heads together with what they were trained under: mean [D], scale [D], features of length 1 where `l2`."""
+    """Heads together with what they were trained under: mean [D], scale [D], features of length 1 where `l2`, a sigmoid
+    a class where `several` may be right."""
 
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
     heads: Heads
     l2: bool = False
+    several: bool = False
 
     def logits(self, values: NDArray[np.float32]) -> Tensor:
         """Features as the encoder gives them, [N, D] -> [G, N, K]."""
@@ -192,7 +196,7 @@ class Probe:
     def probabilities(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of a single head and several views: [N, V, D] -> [N, V, K]."""
         (logits,) = self.logits(values.reshape(-1, values.shape[-1]))
-        found: NDArray[np.float32] = logits.softmax(dim=1).cpu().numpy()
+        found: NDArray[np.float32] = (logits.sigmoid() if self.several else logits.softmax(dim=1)).cpu().numpy()
         return found.reshape(*values.shape[:2], -1)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -230,11 +234,22 @@ def _schedule(warmup_epochs: float, drop_epochs: tuple[int, ...], drop: float) -
     return begin + (steps if drop_epochs else "cosine to 0")
 
 
-def _judge(logits: Tensor, label: Tensor) -> tuple[list[float], list[float]]:
-    """Top-1 and loss of every head, [G, N, K] and [N]; a head that overflowed gets 0 and infinity."""
-    points = len(logits)
+def target_of(data: Labelled) -> Tensor:
+    """int64 [n], or bool [n, K] where videos may carry several classes."""
+    return torch.from_numpy(data.label if data.truth is None else data.truth)
+
+
+def _judge(logits: Tensor, select: Labelled) -> tuple[list[float], list[float]]:
+    """Top-1 (mAP) and loss of every head, [G, n, K]; a head that overflowed gets 0 and infinity."""
+    target = target_of(select).to(logits.device)
     finite = logits.isfinite().all(dim=2).all(dim=1)
-    top1 = (logits.argmax(dim=2) == label).float().mean(dim=1) * finite
-    each = F.cross_entropy(logits.flatten(0, 1), label.repeat(points), reduction="none")
-    loss = each.view(points, -1).mean(dim=1).where(finite, torch.inf)
-    return top1.tolist(), loss.tolist()
+    if select.truth is None:
+        value = ((logits.argmax(dim=2) == target).float().mean(dim=1) * finite).tolist()
+        each = F.cross_entropy(logits.flatten(0, 1), target.repeat(len(logits)), reduction="none")
+    else:
+        scores = logits.nan_to_num().cpu().numpy()
+        value = [chosen_by(found, select) if ok else 0.0 for found, ok in zip(scores, finite.tolist(), strict=True)]
+        each = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype).expand_as(logits), reduction="none")
+        each = each.sum(dim=2)
+    loss = each.reshape(len(logits), -1).mean(dim=1).where(finite, torch.inf)
+    return value, loss.tolist()

@@ -39,6 +39,7 @@ class LowShot(Linear):
     """
 
     name = "lowshot"
+    multi_label = False  # a share of the labels is drawn class by class
 
     def __init__(self, shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.5), draws: int = 5, **shared) -> None:
         super().__init__(**shared)

@@ -3,20 +3,43 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from vssl.evaluation.features import Labelled
+from vssl.evaluation.precision import average_precisions, mean_average_precision, sets_of
 from vssl.records.atomic import write_text
 from vssl.statistics import bootstrap_interval
 
 RESAMPLES = 2000
 LEVEL = 0.95
+LIKELY = 0.5  # a class with more than this share or probability is predicted, where a video may carry several
 PER_CLASS, CONFUSION = "per_class.csv", "confusion.csv"
 
 Metric = dict[str, float]
+MAIN = {False: "top-1", True: "mAP"}  # what settings are chosen by: of one class a video, and of several
+
+
+def measured(scores: NDArray[np.floating], test: Labelled, seed: int = 0) -> dict[str, Metric]:
+    """The metrics of a list: of videos with one class each, or with several."""
+    if test.truth is None:
+        return classification(scores, test.label, seed)
+    return {"map": mean_average_precision(scores, test.truth, seed)}
+
+
+def main_metric(data: Labelled) -> str:
+    """What settings are chosen by, as records call it."""
+    return "top1" if data.truth is None else "map"
+
+
+def chosen_by(scores: NDArray[np.floating], select: Labelled) -> float:
+    """The main metric of scores [n, K]."""
+    if select.truth is None:
+        return float((predicted(scores) == select.label).mean())
+    return float(np.nanmean(average_precisions(scores, select.truth))) if select.truth.any() else 0.0
 
 
 def classification(scores: NDArray[np.floating], label: NDArray[np.int64], seed: int = 0) -> dict[str, Metric]:
@@ -73,14 +96,16 @@ def merge(of_views: NDArray[np.floating]) -> Merged:
 def predictions(test: Labelled, found: Merged | NDArray[np.floating]) -> pd.DataFrame:
     """One row a test video: id, label, prediction (class indices), scores (list of K float32).
 
+    Where a video may carry several classes, label and prediction are lists of them, predicted those above `LIKELY`.
+
     Args:
         found: scores [N, K]; merged from several views they bring `view_scores`, V lists of K.
     """
     merged = found if isinstance(found, Merged) else Merged(found[:, None], found)
-    columns = {
+    columns: dict[str, Any] = {
         "id": test.id.tolist(),
-        "label": test.label,
-        "prediction": predicted(merged.scores),
+        "label": test.label if test.truth is None else sets_of(test.truth),
+        "prediction": predicted(merged.scores) if test.truth is None else sets_of(merged.scores > LIKELY),
         "scores": list(merged.scores.astype(np.float32)),
     }
     if merged.of_views.shape[1] > 1:
@@ -90,7 +115,10 @@ def predictions(test: Labelled, found: Merged | NDArray[np.floating]) -> pd.Data
 
 def write_class_tables(out: Path, predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
     """`per_class.csv`, a row a class of the test list, and `confusion.csv`, a row a true class, a column a predicted
-    one, counts of test videos. Returns the names of the files by artefact."""
+    one, counts of test videos; of videos with several classes average precisions alone. Returns the names of the files
+    by artefact."""
+    if not pd.api.types.is_integer_dtype(predictions["label"]):
+        return _write_precisions(out, predictions, classes)
     label, prediction = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
     table = confusion(label, prediction, len(classes))
     right, videos, called = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
@@ -108,6 +136,17 @@ def write_class_tables(out: Path, predictions: pd.DataFrame, classes: Sequence[s
     write_text(out / PER_CLASS, rows.to_csv(index=False, lineterminator="\n"))
     write_text(out / CONFUSION, matrix.to_csv(lineterminator="\n"))
     return {"per_class": PER_CLASS, "confusion": CONFUSION}
+
+
+def _write_precisions(out: Path, predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
+    scores = np.stack(predictions["scores"].to_list())
+    truth = np.zeros(scores.shape, np.bool_)
+    for row, carried in zip(truth, predictions["label"], strict=True):
+        row[carried] = True
+    precision = average_precisions(scores, truth)
+    rows = pd.DataFrame({"class": list(classes), "videos": truth.sum(axis=0), "average_precision": precision})
+    write_text(out / PER_CLASS, rows.to_csv(index=False, lineterminator="\n"))
+    return {"per_class": PER_CLASS}
 
 
 def confusion(label: NDArray[np.int64], prediction: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

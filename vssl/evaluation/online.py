@@ -7,6 +7,7 @@ comes from `vssl evaluate`.
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ class OnlineProbe(Probe):
         label: which one is asked for; None: the data set's first.
         batch_size: clips in one forward pass.
         workers: loader processes.
+        stops: is asked after every measurement but the last one, with the step and top-1, whether the training shall
+            end here: it then ends as after Ctrl-C, with a checkpoint and 130.
     """
 
     def __init__(
@@ -74,12 +77,13 @@ class OnlineProbe(Probe):
         label: str | None = None,
         batch_size: int = 64,
         workers: int = 0,
+        stops: Callable[[int, float], bool] | None = None,
     ) -> None:
         super().__init__()
         if times < 0 or videos < 8:
             raise ValueError(f"times={times} must be 0 or more and videos={videos} must be 8 or more")
         self.datamodule, self.clip, self.times = datamodule, clip, times
-        self.batch_size, self.workers = batch_size, workers
+        self.batch_size, self.workers, self.stops = batch_size, workers, stops
         self.label = label or next(iter(datamodule.labels()), None)
         self.seconds = 0.0
         self.off = "run.probe_times is 0" if times == 0 else ""  # why nothing is measured; empty where something is
@@ -110,6 +114,9 @@ class OnlineProbe(Probe):
             with torch.random.fork_rng(devices=[pl_module.device] if pl_module.device.type == "cuda" else []):
                 self._row |= self._measured(pl_module.exported, pl_module.device, step)
             self.seconds += time.perf_counter() - begun
+            top1 = self._row.get("probe_knn")
+            if self.stops and isinstance(top1, float) and step < trainer.max_steps and self.stops(step, top1):
+                trainer.should_stop = True
 
     def _measured(self, encoder: Backbone, device: torch.device, step: int) -> dict[str, float]:
         try:
@@ -171,13 +178,13 @@ class OnlineProbe(Probe):
         self.seconds = state_dict["seconds"]
 
 
-def online_probe(study: Study) -> OnlineProbe:
-    """The probe of a training, as its settings ask for it."""
+def online_probe(study: Study, stops: Callable[[int, float], bool] | None = None) -> OnlineProbe:
+    """The probe of a training, as its settings ask for it; `stops` as `OnlineProbe` takes it."""
     clip = construct(study.bound["clip"], Clip, "clip")
     assert isinstance(clip, Clip)
     return OnlineProbe(
         study.datamodule, clip, times=study.run.probe_times, videos=study.run.probe_videos, seed=study.seed,
-        workers=study.workers,
+        workers=study.workers, stops=stops,
     )  # fmt: skip
 
 
@@ -192,6 +199,8 @@ def drawn(datamodule: VideoDataModule, label: str | None, videos: int, seed: int
     train = datamodule.belonging(datamodule.samples("train"), label)
     if label not in train.labels:
         raise UserError(f"no training video carries a label '{label}'")
+    if label in train.multi:
+        raise UserError(f"the videos of '{label}' carry several classes each")
     fit, select, _ = select_split(train)
     of = train.labels[label]
     order = permutation(seed, 0, len(train))

@@ -75,6 +75,15 @@ class Task:
         label = samples.labels[self.label]
         return label[label >= 0]
 
+    @property
+    def is_multi(self) -> bool:
+        """Whether a video may carry several classes at once."""
+        return self.label in self.train.multi
+
+    def truth(self, samples: Samples) -> NDArray[np.bool_]:
+        """[n, K]: which classes every video of `samples` that has the label carries."""
+        return samples.multi[self.label][samples.labels[self.label] >= 0]
+
 
 @dataclass(frozen=True)
 class Results:
@@ -112,6 +121,8 @@ class Protocol(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     frozen: ClassVar[bool] = True
+    # Whether it can be asked of videos that carry several classes at once.
+    multi_label: ClassVar[bool] = False
     # False: is asked once of all videos, whatever their labels. None: so only where there are none.
     needs_label: ClassVar[bool | None] = True
 
@@ -141,17 +152,28 @@ class Protocol(ABC):
             raise UserError(f"{where}: {len(fit)} training videos carry this label; at least two are needed")
         if len(test) == 0:
             raise UserError(f"{where}: no test video carries this label")
-        present = np.unique(fit)
+        if task.is_multi:
+            self._check_several(task, where)
+            return
+        present, classes = np.unique(fit), np.arange(len(task.classes))
         if len(present) < 2:
             name = task.classes[present[0]]
             raise UserError(f"{where}: all {len(fit)} training videos are of one class, '{name}'; there must be two")
-        absent = {task.classes[index]: int((test == index).sum()) for index in np.setdiff1d(test, present)}
-        if absent:
-            counts = ", ".join(f"'{name}' ({count} test videos)" for name, count in absent.items())
+        _refuse_absent(where, task, np.bincount(test, minlength=len(task.classes)) * ~np.isin(classes, present))
+
+    def _check_several(self, task: Task, where: str) -> None:
+        """Of videos that may carry several classes."""
+        if not self.multi_label:
             raise UserError(
-                f"{where}: classes of the test list without a training video: {counts}",
-                "no probe can learn them; add training videos or take these test videos out of the list",
+                f"{where}: {self.name} asks for one class a video, these videos carry several", "choose eval=knn,linear"
             )
+        fit = np.concatenate([task.truth(task.train), task.truth(task.select)])
+        if not (fit.any(axis=0) & ~fit.all(axis=0)).any():
+            raise UserError(f"{where}: no class tells two training videos apart: each is carried by all or by none")
+        test = task.truth(task.test)
+        if not test.any():
+            raise UserError(f"{where}: no test video carries any class")
+        _refuse_absent(where, task, test.sum(axis=0) * ~fit.any(axis=0))
 
     def stamp(self, task: Task) -> dict[str, Any]:
         """Protocol, clips, layer, label and lists: two numbers share a column only if all of it is equal."""
@@ -165,6 +187,17 @@ class Protocol(ABC):
             "precision": task.precision,
             "label": task.label,
             "classes": len(task.classes),
+            **({"multi_label": True} if task.is_multi else {}),
             "lists": {name: getattr(task, name).list_hash() for name in ("train", "select", "test")},
             **self.settings(task),
         }
+
+
+def _refuse_absent(where: str, task: Task, videos: NDArray[np.int64]) -> None:
+    """Args: videos: [K], test videos of each class that no training video shows."""
+    if videos.any():
+        counts = ", ".join(f"'{task.classes[place]}' ({videos[place]} test videos)" for place in np.flatnonzero(videos))
+        raise UserError(
+            f"{where}: classes of the test list without a training video: {counts}",
+            "no probe can learn them; add training videos or take these test videos out of the list",
+        )

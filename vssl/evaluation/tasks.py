@@ -12,6 +12,7 @@ from vssl.evaluation.protocol import Task
 from vssl.evaluation.settings import Evaluation
 from vssl.evaluation.subject import Subject
 from vssl.records.folders import cache_dir
+from vssl.training.meeting import nodes
 from vssl.training.settings import Run
 from vssl.video.lists.samples import select_split
 from vssl.video.views import Clip
@@ -63,7 +64,7 @@ def _means(
     bound: dict[str, Any], evaluation: Evaluation, run: Run, owner: VideoDataModule, subject: Subject
 ) -> dict[str, Any]:
     """How the videos of a task are read, and by what."""
-    devices = run.device_count("auto")
+    devices = run.device_count("auto") // nodes()  # on the first node of a job alone
     return {
         "clip": construct(bound["clip"], Clip, "clip"),
         "cache": cache_dir() / "features" / subject.hashes["backbone"][:16],

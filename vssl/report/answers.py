@@ -1,6 +1,7 @@
 """Which test videos an encoder got right, from the predictions that its evaluation kept."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -65,3 +66,20 @@ def same_videos(a: Answers, b: Answers) -> None:
         raise NotPaired(f"not the same test list: {only_a} videos of the one and {only_b} of the other alone")
     if other := int((a.label != b.label).sum()):
         raise NotPaired(f"not the same test list: {other} videos carry another label")
+
+
+def read_once(one: Evaluated, known: dict[Path, Answers | str]) -> Answers:
+    """`answers`, from `known` where they are there; what is wrong with a file is told at each question.
+
+    Raises:
+        NotPaired: as `answers`.
+    """
+    if one.folder not in known:
+        try:
+            known[one.folder] = answers(one)
+        except NotPaired as reason:
+            known[one.folder] = str(reason)
+    kept = known[one.folder]
+    if isinstance(kept, str):
+        raise NotPaired(kept)
+    return kept

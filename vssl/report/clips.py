@@ -34,14 +34,15 @@ def compare(row: Row, reference: Row) -> Comparison:
     pairs = [(a, b) for a in row.encoders for b in reference.encoders if a.seed == b.seed]
     if not pairs:
         return Comparison("unknown", reason="no seed in common")
-    found = [_compare(own, other) for own, other in pairs]
+    found = [compare_runs(own, other) for own, other in pairs]
     for verdict in ("differ", "unknown"):
         if of_it := [one for one in found if one.verdict == verdict]:
             return of_it[0]
     return Comparison("same", min(one.samples for one in found))
 
 
-def _compare(own: Encoder, other: Encoder) -> Comparison:
+def compare_runs(own: Encoder, other: Encoder) -> Comparison:
+    """Of two runs, whatever their seeds."""
     mine, theirs = chain(own), chain(other)
     if not mine or not theirs:
         return Comparison("unknown", reason="no digests in the records")

@@ -160,6 +160,9 @@ def budget_text(encoder: Encoder) -> str:
     """`"12.3 TFLOP"`, `"200 steps"`; empty where the record does not hold it."""
     texts = []
     for name, value in planned(encoder).items():
+        if not isinstance(value, int | float):
+            texts.append(f"{name}={value}")
+            continue
         unit, size = flop_unit(value) if name == "flops" else (name, 1)
         amount = value / size
         texts.append(f"{amount:,.0f} {unit}" if amount == int(amount) else f"{amount:,.4g} {unit}")

@@ -9,12 +9,15 @@ from typing import Any, Literal
 from vssl.config.errors import UserError, nearest
 from vssl.config.folders import read_yaml
 from vssl.records.hashes import hash_of
-from vssl.records.record import Record, find_records, owner, read_record
+from vssl.records.record import Record, find_records, owner
+from vssl.report.forms import check_result, read_whole
 
 Kind = Literal["run", "random", "mean_frame", "motion_path", "file"]
 
 METRIC = "top1"
 """What is shown of an evaluation unless others are asked for."""
+MAP = "map"
+"""Mean average precision, where videos may carry several classes."""
 GAP = "gap_"
 """Numbers that are called so are differences of shares: they may be negative, and more is not better."""
 
@@ -164,9 +167,9 @@ def gather(folder: Path, only: Collection[Path] | None = None, metrics: Sequence
         if not _wanted(path.parent, only):
             continue
         try:
-            records[path.parent] = read_record(path)
+            records[path.parent] = read_whole(path)
         except UserError as error:
-            found.troubles.append(str(error).splitlines()[0].replace(f"{found.folder}/", ""))
+            found.troubles.append(_told(error, found))
     _refuse_unknown(found.metrics, records.values())
     for place, record in records.items():
         if record["kind"] != "evaluate":
@@ -201,10 +204,24 @@ def _evaluations(found: Gathered, place: Path, record: Record, records: dict[Pat
         if evaluation["kind"] != "evaluate" or owner(folder) != place:
             continue
         if evaluation["status"] == "done":
-            yield from (Evaluated(evaluation, folder, metric) for metric in _shown(evaluation, found.metrics))
+            yield from _numbers(found, folder, evaluation)
             continue
         who = f"{_seeded(record)}, {evaluation['identity']['protocol']} on {evaluation['identity']['label']}"
         found.troubles.append(f"{who}: evaluation {_outcome(evaluation)}")
+
+
+def _numbers(found: Gathered, folder: Path, evaluation: Record) -> Iterator[Evaluated]:
+    for metric in _shown(evaluation, found.metrics):
+        try:
+            check_result(evaluation, metric, folder)
+        except UserError as error:
+            found.troubles.append(_told(error, found))
+        else:
+            yield Evaluated(evaluation, folder, metric)
+
+
+def _told(error: UserError, found: Gathered) -> str:
+    return str(error).splitlines()[0].replace(f"{found.folder}/", "")
 
 
 def _shown(record: Record, metrics: Sequence[str]) -> list[str]:

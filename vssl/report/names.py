@@ -8,7 +8,7 @@ from vssl.report.differences import differing, flat, shown
 from vssl.report.gather import Encoder
 from vssl.report.rows import Row
 
-_SHOWN = 2
+_SHOWN = 2  # settings in a name, where fewer would do
 _RECIPE = ("method", "optim", "train", "trainer")
 _ALL = (*_RECIPE, "budget", "views", "backbone", "clip", "data")
 
@@ -18,7 +18,7 @@ def name_rows(rows: Sequence[Row], with_backbone: bool = False) -> None:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         on_backbone = with_backbone and row.kind in ("run", "random")
-        name = f"{_plain_name(row)} on {row.first.backbone}" if on_backbone else _plain_name(row)
+        name = f"{plain_name(row)} on {row.first.backbone}" if on_backbone else plain_name(row)
         groups.setdefault(name, []).append(row)
     for name, alike in groups.items():
         suffixes = _suffixes(alike) if len(alike) > 1 else [""]
@@ -26,7 +26,8 @@ def name_rows(rows: Sequence[Row], with_backbone: bool = False) -> None:
             row.name = f"{name} ({suffix})" if suffix else name
 
 
-def _plain_name(row: Row) -> str:
+def plain_name(row: Row) -> str:
+    """Its method, and the label that it was trained on, if on any."""
     label = row.first.label
     return row.first.called if label is None else f"{row.first.called} on {label}"
 
@@ -52,7 +53,7 @@ def _by_recipe(encoders: Sequence[Encoder]) -> list[str]:
 
 
 def _by_settings(encoders: Sequence[Encoder]) -> list[str]:
-    return _told([_settings(encoder, _ALL) for encoder in encoders])
+    return _told([comparable_settings(encoder) for encoder in encoders])
 
 
 def _by_names(encoders: Sequence[Encoder]) -> list[str]:
@@ -64,6 +65,11 @@ def _by_hashes(encoders: Sequence[Encoder]) -> list[str]:
     return _parts([{part: value for part, value in one.hashes.items() if part != "eval"} for one in encoders])
 
 
+def comparable_settings(encoder: Encoder) -> dict[str, Any]:
+    """The nodes of its configuration that may tell it from another one, without what no clip depends on."""
+    return _settings(encoder, _ALL)
+
+
 def _settings(encoder: Encoder, nodes: Sequence[str]) -> dict[str, Any]:
     tree = {node: encoder.config[node] for node in nodes if isinstance(encoder.config.get(node), Mapping)}
     if "data" in tree:
@@ -72,14 +78,33 @@ def _settings(encoder: Encoder, nodes: Sequence[str]) -> dict[str, Any]:
 
 
 def _told(trees: Sequence[Mapping[str, Any]]) -> list[str]:
-    """`"mask_ratio=0.5, optim.base_lr=0.001 and 2 more"` for each; what one of them lacks is left out there."""
-    keys = differing(trees)
+    """`"mask_ratio=0.5, optim.base_lr=0.001 and 2 more"` for each; what one of them lacks is left out there.
+
+    Every key that it takes to tell the rows apart is shown, such as the axes of an ablation, and at least `_SHOWN`.
+    """
+    leaves, keys = [flat(tree) for tree in trees], differing(trees)
+    needed = _telling(leaves, keys)
+    needed += [key for key in keys if key not in needed][: max(0, _SHOWN - len(needed))]
+    shown_keys = [key for key in keys if key in needed]
     texts = []
-    for leaves in map(flat, trees):
-        own = [f"{key.removeprefix('method.')}={shown(leaves[key])}" for key in keys if leaves.get(key) is not None]
-        more = f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else ""
-        texts.append(", ".join(own[:_SHOWN]) + more)
+    for leaf in leaves:
+        own = [f"{key.removeprefix('method.')}={shown(leaf[key])}" for key in shown_keys if leaf.get(key) is not None]
+        hidden = sum(leaf.get(key) is not None for key in keys if key not in needed)
+        texts.append(", ".join(own) + (f" and {hidden} more" if hidden else ""))
     return texts
+
+
+def _telling(leaves: Sequence[Mapping[str, object]], keys: Sequence[str]) -> list[str]:
+    """Those of `keys`, in their order, that tell apart what the ones before them do not."""
+    found: list[str] = []
+    for key in keys:
+        if len(_kinds(leaves, [*found, key])) > len(_kinds(leaves, found)):
+            found.append(key)
+    return found
+
+
+def _kinds(leaves: Sequence[Mapping[str, object]], keys: Sequence[str]) -> set[tuple[str, ...]]:
+    return {tuple(repr(leaf.get(key)) for key in keys) for leaf in leaves}
 
 
 def _parts(trees: Sequence[Mapping[str, str | None]]) -> list[str]:

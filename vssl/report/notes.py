@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vssl.report import clips
 from vssl.report.compare import Compared, budget_text
-from vssl.report.gather import METRIC
+from vssl.report.gather import MAP, METRIC
 from vssl.report.grid import BELOW
 from vssl.report.rows import INTERVAL_NAMES, Cell, Column, Row
 
@@ -36,6 +36,10 @@ def reading(rows: Sequence[Row], bare: Sequence[str]) -> list[str]:
     named = any(key[4] != METRIC for row in rows for key in row.cells)
     other = ", or the number that a column names" if named else ""
     lines = [f"Top-1 accuracy on test videos in %{other}. {_intervals(cells)}"]
+    if any(key[4] == MAP for row in rows for key in row.cells):
+        lines.append(
+            "map: mean average precision over classes, of videos that may carry several; no chance level is known."
+        )
     if any(cell.best for cell in cells):
         lines.append("Bold: the highest among rows under the same conditions, and all whose interval overlaps its own.")
     if any(cell.not_above_random for cell in cells):

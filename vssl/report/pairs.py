@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vssl.report.answers import Answers, NotPaired, answers, same_videos
+from vssl.report.answers import Answers, NotPaired, read_once, same_videos
 from vssl.report.differences import told
-from vssl.report.gather import Evaluated
 from vssl.report.listing import Listing, Value
-from vssl.report.rows import Column, Row
+from vssl.report.rows import Column, Row, by_seed
 from vssl.statistics import Paired, holm, mcnemar, paired_bootstrap, paired_over_seeds
 
 if TYPE_CHECKING:
@@ -91,11 +90,11 @@ def _of_column(rows: Sequence[Row], column: Column, troubles: list[str]) -> list
 
 
 def _pair(a: Row, b: Row, column: Column, known: dict[Path, Answers | str]) -> Pair:
-    mine, theirs = _by_seed(a, column), _by_seed(b, column)
+    mine, theirs = by_seed(a, column), by_seed(b, column)
     seeds = tuple(sorted(mine.keys() & theirs.keys()))
     if not seeds:
         raise NotPaired("no seed in common")
-    both = [(_answers(mine[seed], known), _answers(theirs[seed], known)) for seed in seeds]
+    both = [(read_once(mine[seed], known), read_once(theirs[seed], known)) for seed in seeds]
     for one, other in both:
         same_videos(one, other)
         same_videos(both[0][0], one)
@@ -107,23 +106,6 @@ def _pair(a: Row, b: Row, column: Column, known: dict[Path, Answers | str]) -> P
         found = paired_over_seeds(right_a, right_b)
     found = replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))
     return Pair(a, b, column, seeds, right_a.shape[1], found, each)
-
-
-def _by_seed(row: Row, column: Column) -> dict[int, Evaluated]:
-    return {encoder.seed: one for encoder in row.encoders for one in encoder.evaluations if one.column == column.key}
-
-
-def _answers(one: Evaluated, known: dict[Path, Answers | str]) -> Answers:
-    """Each file is read once, whatever the number of pairs; what is wrong with it is told at each."""
-    if one.folder not in known:
-        try:
-            known[one.folder] = answers(one)
-        except NotPaired as reason:
-            known[one.folder] = str(reason)
-    kept = known[one.folder]
-    if isinstance(kept, str):
-        raise NotPaired(kept)
-    return kept
 
 
 def _across_columns(table: "Table") -> list[str]:

@@ -14,7 +14,7 @@ _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "≥": r"$\geq$", "·": r"$\cdot$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "°": r"$^{\circ}$",
-    "[": "{[}", "]": "{]}", "`": r"\textasciigrave{}",
+    "−": "$-$", "[": "{[}", "]": "{]}", "`": r"\textasciigrave{}",
 }  # fmt: skip
 
 

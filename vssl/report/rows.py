@@ -184,7 +184,7 @@ class Row:
         return {
             key: mean_std_t([float(budget[key]) for budget in budgets]).mean
             for key in COST
-            if all(budget.get(key) is not None for budget in budgets)
+            if all(isinstance(budget.get(key), int | float) for budget in budgets)
         }
 
 
@@ -215,6 +215,11 @@ def columns_of(encoders: Iterable[Encoder], metrics: Sequence[str] = (METRIC,)) 
         columns.values(),
         key=lambda one: (*one.key[:3], -counts[one.key], one.key[3], place.get(one.metric, len(place))),
     )
+
+
+def by_seed(row: Row, column: Column) -> dict[int, Evaluated]:
+    """The evaluations behind one cell."""
+    return {encoder.seed: one for encoder in row.encoders for one in encoder.evaluations if one.column == column.key}
 
 
 def _row(encoders: Sequence[Encoder]) -> Row:

@@ -7,11 +7,13 @@ from pathlib import Path
 from rich.console import RenderableType
 
 from vssl.report import compare
+from vssl.report.detectable import detectable
 from vssl.report.gather import METRIC, gather
 from vssl.report.grid import Slot, cost_slots, result_slots
 from vssl.report.names import name_rows
 from vssl.report.notes import counted, reading, same_clips, title, transductive
 from vssl.report.rows import Column, Row, columns_of, rows_of
+from vssl.report.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -65,26 +67,36 @@ class Table:
         return latex(self, notes)
 
 
-def comparison(folder: Path, only: Collection[Path] | None = None, metrics: Sequence[str] = (METRIC,)) -> Table:
+def comparison(
+    folder: Path,
+    only: Collection[Path] | None = None,
+    metrics: Sequence[str] = (METRIC,),
+    selection: Selection | None = None,
+) -> Table:
     """The table of everything that lies below `folder`.
 
     Args:
         only: folders of runs or evaluations to take; None takes all.
         metrics: numbers to show of each evaluation, as records call them; one that has none of them shows its top-1.
+        selection: rows and columns to show, names and order; None shows all.
     Raises:
-        UserError: no evaluation has one of `metrics`.
+        UserError: no evaluation has one of `metrics`, or `selection` asks for what is not there.
     """
-    found = gather(Path(folder), only, metrics)
+    found, selection = gather(Path(folder), only, metrics), selection or Selection()
+    part = selection.keep(found)
     rows = rows_of(found)
     columns = columns_of((encoder for row in rows for encoder in row.encoders), metrics)
+    columns = selection.ordered_columns(columns)
     rows.sort(key=lambda row: _order(row, columns))
     compared = compare.compared_by(rows)
     reference = compare.reference_of(rows, compared)
     letters = compare.Letters()
     compare.mark_rows(rows, reference, letters, compared)
-    name_rows(rows, with_backbone=compared == "backbone")
+    if not selection.name_rows(rows):
+        name_rows(rows, with_backbone=compared == "backbone")
     rows.sort(key=lambda row: row.section)  # marks have moved some; the order within a section stays
     columns = compare.mark_columns(columns, letters)
+    selection.order(rows, columns)
     compare.mark_inputs(rows, columns, letters)
     compare.mark_collapsed(rows, letters)
     bare = compare.mark_random(rows, columns)
@@ -94,7 +106,12 @@ def comparison(folder: Path, only: Collection[Path] | None = None, metrics: Sequ
         columns=columns,
         rows=rows,
         marks=letters.pairs(),
-        lines=reading(rows, bare) + transductive(columns) + same_clips(rows, reference) + counted(rows),
+        lines=part
+        + reading(rows, bare)
+        + detectable(rows, columns)
+        + transductive(columns)
+        + same_clips(rows, reference)
+        + counted(rows),
         troubles=found.troubles,
     )
 

@@ -11,6 +11,7 @@ import yaml
 from vssl.config.errors import ConfigError, nearest
 from vssl.config.overrides import quoted, split_axes
 from vssl.config.problems import listed
+from vssl.sweeps.ranges import Range, number, range_of
 from vssl.sweeps.settings import Sweep
 
 # What the points of a file may differ in, by the first of these words that they hold.
@@ -33,15 +34,27 @@ class Setting:
 
 @dataclass(frozen=True)
 class Axis:
-    """Args: key: a key of the configuration, a name of the file's own, or None for its points."""
+    """Args:
+    key: a key of the configuration, a name of the file's own, or None for its points.
+    settings: its values; of a range the two ends.
+    range: what a search chooses numbers from; None: an axis of single values.
+    """
 
     key: str | None
     settings: tuple[Setting, ...]
+    range: Range | None = None
 
     @property
     def keys(self) -> set[str]:
         """All keys of the configuration that it sets."""
         return {key_of(word) for setting in self.settings for word in setting.words}
+
+    def at(self, value: float) -> Setting:
+        """Of a number of the range, or the place of a setting."""
+        return self.settings[int(value)] if self.range is None else _given(f"{self.key}={number(value)}")
+
+    def told(self) -> str:
+        return self.range.told() if self.range else listed([setting.told for setting in self.settings])
 
 
 def axes_of(settings: Sweep, words: Sequence[str]) -> tuple[list[str], list[Axis]]:
@@ -51,8 +64,9 @@ def axes_of(settings: Sweep, words: Sequence[str]) -> tuple[list[str], list[Axis
     for a method that the file has none for; so does `backbone=a,b` where they differ in their backbone.
 
     Raises:
-        ConfigError: two axes that set the same key, an unknown label.
+        ConfigError: two axes that set the same key, an unknown label, an interval where nothing is searched.
     """
+    words, ranges = _split_ranges(_with_texts(settings, words), settings.search is not None)
     fixed, given = split_axes(words)
     own = {key: [*values] for key, values in given.items()}
     named = {key: values for key, values in settings.axes.items() if isinstance(values, Mapping)}
@@ -67,6 +81,8 @@ def axes_of(settings: Sweep, words: Sequence[str]) -> tuple[list[str], list[Axis
         fixed = [word for word in fixed if key_of(word) != compared]
         axes.append(_points(_chosen(points, compared, wanted), compared))
     for key, values in settings.axes.items():
+        if key in ranges or isinstance(values, str):
+            continue
         if isinstance(values, Mapping):
             axes.append(_named(key, values, own.pop(key, None)))
         elif key in own:
@@ -74,6 +90,7 @@ def axes_of(settings: Sweep, words: Sequence[str]) -> tuple[list[str], list[Axis
         elif key not in {key_of(word) for word in fixed}:
             axes.append(Axis(key, tuple(Setting(_told(value), (word_of(key, value),)) for value in values)))
     axes += [Axis(key, tuple(_given(word) for word in values)) for key, values in own.items()]
+    axes += [_ranging(key, found) for key, found in ranges.items()]
     # Seeds vary slowest, so that a sweep which is cut short has whole comparisons.
     axes.sort(key=lambda axis: axis.key != "seed")
     _refuse_clashes(axes, fixed)
@@ -87,6 +104,32 @@ def word_of(key: str, value: Any) -> str:
 
 def key_of(word: str) -> str:
     return word.partition("=")[0].lstrip("+~")
+
+
+def _with_texts(settings: Sweep, words: Sequence[str]) -> list[str]:
+    """The words of the command line, and before them those axes of the file that are told as text."""
+    said = {key_of(word) for word in words}
+    texts = {key: text for key, text in settings.axes.items() if isinstance(text, str) and key not in said}
+    return [*(f"{key}={text}" for key, text in texts.items()), *words]
+
+
+def _split_ranges(words: Sequence[str], searching: bool) -> tuple[list[str], dict[str, Range]]:
+    """Divides words into others and ranges, by their key. A grid takes a `range` for its values, and no interval."""
+    others, ranges = [], {}
+    for word in words:
+        found = range_of(word)
+        if found is None or (found.listed and not searching):
+            others.append(word)
+        elif not searching:
+            hint = f"sweep.search=tpe sweep.trials=20 tries points of it; a grid takes values, {key_of(word)}=1,2,3"
+            raise ConfigError(f"{word}: an interval holds no single values to make a grid of", hint)
+        else:
+            ranges[key_of(word)] = found
+    return others, ranges
+
+
+def _ranging(key: str, found: Range) -> Axis:
+    return Axis(key, tuple(_given(f"{key}={number(end)}") for end in (found.low, found.high)), found)
 
 
 def _points(points: Sequence[Sequence[str]], compared: str) -> Axis:

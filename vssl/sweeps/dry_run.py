@@ -12,6 +12,8 @@ from vssl.sweeps.check import check_all
 from vssl.sweeps.estimate import Estimate, estimated
 from vssl.sweeps.plan import Plan, plan
 from vssl.sweeps.run import launcher_of
+from vssl.sweeps.search import check_search, refuse_search, told_space
+from vssl.sweeps.search_points import Points
 from vssl.sweeps.state import PlanState
 
 ROWS = 40
@@ -27,7 +29,13 @@ def dry_run(
     """
     todo = plan(group, name, overrides, paths, config_dirs)
     writable(todo.folder, keep=False)
-    launcher_of(todo.launcher).check(check_all(todo))
+    launcher = launcher_of(todo.launcher)
+    (check_search if todo.space else refuse_search)(todo)
+    launcher.check(check_all(todo))
+    if todo.space:
+        for line in told_search(todo, estimated(todo.trials, todo.folder)):
+            Console().print(line, highlight=False, soft_wrap=True)
+        return 0
     state = PlanState(todo.folder)
     statuses = {trial.id: state.seen(trial.id).status for trial in todo.trials}
     estimate = estimated([trial for trial in todo.trials if statuses[trial.id] not in ("done",)], todo.folder)
@@ -49,6 +57,25 @@ def _trials(todo: Plan, statuses: Mapping[str, str], estimate: Estimate) -> Tabl
     if len(todo.trials) > ROWS:
         table.add_row(f"and {len(todo.trials) - ROWS} more")
     return table
+
+
+def told_search(todo: Plan, estimate: Estimate) -> list[str]:
+    """What a search will do, a line a thing."""
+    settings, there = todo.settings, len(list(Points(todo.folder)))
+    lines = [
+        f"{settings.search}: {settings.trials} points in {todo.folder}, {there} of them there already, chosen from"
+    ]
+    lines += [f"  {line}" for line in told_space(todo)]
+    if estimate.seconds is not None and settings.trials:
+        each = estimate.seconds / len({trial.pretraining for trial in todo.trials})
+        most = ", less what is stopped early" if settings.search == "asha" else ""
+        lines.append(
+            f"about {_duration(each * settings.trials)} of training for all of them{most}, by {estimate.probed} timed "
+            "probes of points at the ends on this machine, one trial after the other"
+        )
+    lines.append(f"{settings.finalists} of them will be evaluated, by the highest online probe.")
+    lines.append("The values and ends of every axis fit; nothing was started or written.")
+    return lines
 
 
 def told(todo: Plan, statuses: Mapping[str, str], estimate: Estimate) -> list[str]:

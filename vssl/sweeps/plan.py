@@ -9,8 +9,9 @@ from typing import Any
 
 from vssl.config.compose import compose
 from vssl.config.errors import ConfigError, nearest
+from vssl.config.overrides import split_axes
 from vssl.records.hashes import hash_of
-from vssl.sweeps.axes import Axis, axes_of, key_of, word_of
+from vssl.sweeps.axes import Axis, Setting, axes_of, key_of, word_of
 from vssl.sweeps.settings import Sweep, settings_of
 from vssl.sweeps.variants import Composer, Variant, refuse_empty, variants
 
@@ -69,6 +70,7 @@ class Plan:
         varied: the axes with more than one value.
         excluded: how many combinations `exclude` took out.
         launcher: the composed node, None for the default.
+        space: what a search chooses from. `trials` then show each value and end of its axes once, to be checked.
     """
 
     group: str
@@ -80,6 +82,29 @@ class Plan:
     excluded: int = 0
     launcher: Mapping[str, Any] | None = None
     title: str = field(default="sweep")
+    space: "Space | None" = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """The points that a search may try. Args: varied: the axes with more than one value."""
+
+    composer: Composer
+    axes: tuple[Axis, ...]
+    varied: tuple[str, ...]
+    exclude: Sequence[Mapping[str, Any]]
+
+    def trial(self, settings: Sequence[Setting]) -> Trial | None:
+        """Of one setting of every axis; None where it is excluded. Raises ConfigError."""
+        point = [Axis(axis.key, (setting,)) for axis, setting in zip(self.axes, settings, strict=True)]
+        (trial,) = _trials(self.composer, point, self.varied)
+        return None if _excluded(trial, self.exclude) else trial
+
+    def ends(self) -> Iterator[Trial]:
+        """Every setting of every axis, and both ends of a range, beside the first of all others."""
+        for moved in range(len(self.axes)):
+            held = [Axis(axis.key, axis.settings[:1]) for axis in self.axes]
+            yield from _trials(self.composer, [*held[:moved], self.axes[moved], *held[moved + 1 :]], self.varied)
 
 
 def plan(
@@ -102,7 +127,8 @@ def plan(
     words = [word for word in words if word not in own]
     tree = _own_nodes(head, [*own, *words], paths, config_dirs)
     settings = settings_of(tree.get("sweep"))
-    head += _scale(settings, words)
+    scaled, words = _scale(settings, words)
+    head += [*scaled, *(word for word in own if key_of(word).startswith("sweep.vars."))]
     fixed, axes = axes_of(settings, words)
     if not axes:
         what = f"{group}={name}: the file names" if name else "nothing varies: there is no NAME, and the words name"
@@ -110,16 +136,19 @@ def plan(
     refuse_empty(axes)
     composer = Composer(tuple(head), tuple(fixed), dict(paths), tuple(config_dirs))
     varied = tuple(axis.key for axis in axes if axis.key is not None and len(axis.settings) > 1)
-    made = {trial.id: trial for trial in _trials(composer, axes, varied)}
+    space = Space(composer, tuple(axes), varied, settings.exclude) if settings.search else None
+    made = {trial.id: trial for trial in (space.ends() if space else _trials(composer, axes, varied))}
     kept = _subset([trial for trial in made.values() if not _excluded(trial, settings.exclude)], settings)
     if not kept:
         what = "everything is excluded" if made else "an axis has no values"
         raise ConfigError(f"no trial is left: {what}", "see sweep.exclude and the values of the axes")
-    called = settings.name or name or "-".join(axis.key.replace("/", "-") for axis in axes if axis.key)
+    called = name or "-".join(axis.key.replace("/", "-") for axis in axes if axis.key)
+    called = settings.name or "-".join(filter(None, (called, settings.search)))
     folder = Path(kept[0].bound["run"]["out"]) / group / called
+    beside = [] if space else encoders(settings, kept)
     return Plan(
-        group, name, folder, settings, (*kept, *_encoders(settings, kept)), varied, len(made) - len(kept),
-        tree.get("launcher"), called,
+        group, name, folder, settings, (*kept, *beside), varied, len(made) - len(kept), tree.get("launcher"), called,
+        space,
     )  # fmt: skip
 
 
@@ -131,14 +160,28 @@ def _own_nodes(
     return compose([*head, *own], paths=paths, config_dirs=config_dirs).tree
 
 
-def _scale(settings: Sweep, words: list[str]) -> list[str]:
-    """The words of the chosen scale, where the file has it; `scale=` is then taken out of `words`."""
+def _scale(settings: Sweep, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of the chosen scale, where the file has it, and the user's, without `scale=`.
+
+    What a scale says of the file's axes, and axes of its own (`backbone=vit_nano,swin_nano`), come with the user's
+    words. Where the user chooses anew (`data=video_list`), what a scale says below that key (`data.label`) is left out.
+    """
     given = [word.partition("=")[2] for word in words if key_of(word) == "scale"]
     chosen = given[-1] if given else settings.scale
     if chosen is None or chosen not in settings.scales:
-        return []
-    words[:] = [word for word in words if key_of(word) != "scale"]
-    return [str(word) for word in settings.scales[chosen]]
+        return [], list(words)
+    users = [word for word in words if key_of(word) != "scale"]
+    said = {key_of(word) for word in users}
+    scaled = [str(word) for word in settings.scales[chosen] if not said & {*_prefixes(key_of(str(word)))}]
+    _, axes = split_axes(scaled)
+    varied = [word for word in scaled if key_of(word) in {*axes, *settings.axes}]
+    return [word for word in scaled if word not in varied], [*varied, *users]
+
+
+def _prefixes(key: str) -> list[str]:
+    """`data`, `data.sets` and `data.sets.own` of `data.sets.own`."""
+    parts = key.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def _trials(composer: Composer, axes: Sequence[Axis], varied: Sequence[str]) -> Iterator[Trial]:
@@ -193,7 +236,7 @@ def _subset(trials: list[Trial], settings: Sweep) -> list[Trial]:
     return [trials[place] for place in sorted(order[: settings.subset])]
 
 
-def _encoders(settings: Sweep, trials: Sequence[Trial]) -> list[Trial]:
+def encoders(settings: Sweep, trials: Sequence[Trial]) -> list[Trial]:
     """Encoders without training, on the trials' data: `random` once a backbone, clip and seed, any other once."""
     found: dict[str, Trial] = {}
     for encoder in settings.encoders:

@@ -75,7 +75,7 @@ def progress_of(run: Path) -> Progress | None:
 
 
 def counts(seen: Sequence[Seen]) -> Counter[str]:
-    return Counter(one.state.status for one in seen)
+    return Counter(one.state.told for one in seen)
 
 
 def left_s(seen: Sequence[Seen], side_by_side: int = 1) -> float | None:

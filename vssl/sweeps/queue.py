@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from vssl.config.errors import UserError
 from vssl.records.locks import POLL_S
 from vssl.sweeps.state import PlanState
 from vssl.sweeps.work import Outcome, Ticket
@@ -10,6 +11,8 @@ from vssl.sweeps.work import Outcome, Ticket
 
 class Queue:
     """Trials in order; those that failed come back as often as they may, those that are busy after a while.
+
+    Of trials that share a training one is out at a time: another would only wait for it, with a device of its own.
 
     Args:
         retries: how often a trial that failed here is tried again.
@@ -19,6 +22,8 @@ class Queue:
         self.state, self.retries = state, retries
         self._waiting = [(0.0, trial) for trial in trials]
         self._out: set[str] = set()
+        self._shared: dict[str, str] = {}
+        self._at_work: set[str] = set()
         self._tries: dict[str, int] = {}
         self._attempts = {trial: state.read(trial).attempts for trial in trials}
         self.failed: set[str] = set()
@@ -30,16 +35,29 @@ class Queue:
     def take(self) -> Ticket | None:
         """The next trial; None where none is due now."""
         now = time.monotonic()
-        due = next((one for one in self._waiting if one[0] <= now), None)
+        due = next(
+            (one for one in self._waiting if one[0] <= now and self._training(one[1]) not in self._at_work), None
+        )
         if due is None:
             return None
         self._waiting.remove(due)
         self._out.add(due[1])
+        self._at_work.add(self._training(due[1]))
         return Ticket(due[1], self._attempts[due[1]])
+
+    def _training(self, trial: str) -> str:
+        """What trials that train once together have in common; of any other its own id."""
+        if trial not in self._shared:
+            try:
+                self._shared[trial] = self.state.work(trial).pretraining or trial
+            except UserError:  # carrying it out will tell
+                self._shared[trial] = trial
+        return self._shared[trial]
 
     def ended(self, trial: str, outcome: Outcome) -> None:
         """What became of a trial that was taken."""
         self._out.discard(trial)
+        self._at_work.discard(self._training(trial))
         if outcome == "busy":
             self._attempts[trial] = -1  # whatever becomes of it there holds here
             self._waiting.append((time.monotonic() + POLL_S, trial))
@@ -55,7 +73,7 @@ class Queue:
             self.failed.add(trial)
 
     def died(self, trial: str, how: str) -> None:
-        """The process that was at it is gone."""
-        if self.state.read(trial).status == "running":
+        """The process that was at it is gone, or never came to it."""
+        if self.state.read(trial).status != "done":
             self.state.end(trial, "failed", how)
         self.ended(trial, "failed")

@@ -12,14 +12,16 @@ from vssl.config.bind import construct
 from vssl.config.errors import UserError
 from vssl.records.atomic import writable
 from vssl.records.folders import BACKBONE
-from vssl.records.record import read_record
+from vssl.records.record import owner, read_record
 from vssl.report.files import write_all
 from vssl.report.table import comparison
 from vssl.sweeps.check import check_all
 from vssl.sweeps.launchers.base import Launcher
 from vssl.sweeps.plan import Plan, Trial, plan
 from vssl.sweeps.progress import Watched
+from vssl.sweeps.published import published_beside
 from vssl.sweeps.queue import Queue
+from vssl.sweeps.search import Search, SearchQueue, check_search, found, plan_of_chosen, refuse_search
 from vssl.sweeps.state import PlanState, TrialState
 from vssl.sweeps.view import View
 
@@ -48,13 +50,18 @@ def sweep(
     todo = plan(group, name, overrides, paths, config_dirs)
     launcher = launcher_of(todo.launcher)
     writable(todo.folder, keep=False)
+    (check_search if todo.space else refuse_search)(todo)
     launcher.check(check_all(todo))
     writable(todo.folder)
     state = PlanState(todo.folder)
+    failed: set[str] = set()
+    notes: tuple[str, ...] = ()
+    if todo.space:
+        todo, notes, failed = _searched(todo, state, launcher, console)
     for trial in todo.trials:
         state.add(trial)
-    failed = _carried_out(todo, state, launcher, console)
-    _show(todo, state)
+    failed |= _carried_out(todo, state, launcher, console)
+    _show(todo, state, notes)
     console.print(f"{time.perf_counter() - begun:.0f} s; {todo.folder}", highlight=False, soft_wrap=True)
     return 1 if failed else 0
 
@@ -79,9 +86,22 @@ def _carried_out(todo: Plan, state: PlanState, launcher: Launcher, console: Cons
     return queue.failed | left
 
 
+def _searched(
+    todo: Plan, state: PlanState, launcher: Launcher, console: Console
+) -> tuple[Plan, tuple[str, ...], set[str]]:
+    """The sweep of the points that a search has chosen, what is to be said of it, and the points that failed."""
+    search = Search(todo, state)
+    left = {one for one in search.begun() if todo.settings.failed == "leave" and state.read(one).status == "failed"}
+    queue = SearchQueue(search, [one for one in search.begun() if one not in left])
+    with View(todo.title, Watched(state, search.names), console) as view:
+        launcher.run(todo.folder, queue, view.look)
+    chosen = found(search)
+    return plan_of_chosen(todo, chosen.trials), chosen.notes, queue.failed | left
+
+
 def _is_whole(folder: Path, state: TrialState) -> bool:
     """Whether a trial is done and everything that it left is still there."""
-    if state.status != "done":
+    if state.status != "done" or state.part:
         return False
     try:
         records = {place: read_record(folder / place) for place in state.shown}
@@ -93,7 +113,7 @@ def _is_whole(folder: Path, state: TrialState) -> bool:
     )
 
 
-def _show(todo: Plan, state: PlanState) -> None:
+def _show(todo: Plan, state: PlanState, said: Sequence[str] = ()) -> None:
     """Writes and prints the table of these trials alone, failed ones listed."""
     known = [(trial, state.read(trial.id)) for trial in todo.trials]
     places = [todo.folder / place for _, one in known for place in (*one.shown, *([one.run] if one.run else []))]
@@ -101,9 +121,18 @@ def _show(todo: Plan, state: PlanState) -> None:
     listed = " ".join(table.troubles)
     untold = [_trouble(trial, one) for trial, one in known if one.status != "done" and (one.error or "") not in listed]
     table = replace(table, troubles=[*table.troubles, *untold])
-    notes = [todo.settings.note] if todo.settings.note else []
+    notes = [*([todo.settings.note] if todo.settings.note else []), *said]
     write_all(table, todo.folder, notes=notes)
     Console().print(table.to_screen(notes=notes))
+    if beside := published_beside(todo, table, _folders(todo, known)):
+        beside.write(todo.folder)
+        Console().print(beside.to_screen())
+
+
+def _folders(todo: Plan, known: Sequence[tuple[Trial, TrialState]]) -> dict[Path, Trial]:
+    """The trial behind each folder of a run or of an encoder without training."""
+    runs = {todo.folder / state.run: trial for trial, state in known if state.run}
+    return runs | {owner(todo.folder / one): trial for trial, state in known if not state.run for one in state.shown}
 
 
 def _trouble(trial: Trial, state: TrialState) -> str:

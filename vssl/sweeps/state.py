@@ -26,6 +26,7 @@ from vssl.sweeps.plan import Trial
 SCHEMA = 1
 PLAN, STATE, LOG = "plan.json", "trial.json", "log.txt"
 Status = Literal["waiting", "running", "interrupted", "done", "failed"]
+Part = Literal["stopped", "trained"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class TrialState:
         attempts: how often it was begun anew; going on after a kill is none.
         run: its folder relative to the sweep's; `shown` are those of its evaluations.
         error: last line of the last failure.
+        part: what of it was done, where that is not all: a search stopped it early, or did not have it evaluated.
         where: host and process that were last at it.
         started, finished: of the last attempt (ISO 8601, UTC).
     """
@@ -48,6 +50,12 @@ class TrialState:
     where: str | None = None
     started: str | None = None
     finished: str | None = None
+    part: Part | None = None
+
+    @property
+    def told(self) -> str:
+        """The status in a word."""
+        return self.part if self.status == "done" and self.part else self.status
 
 
 @dataclass(frozen=True)
@@ -133,9 +141,16 @@ class PlanState:
         self.write(trial_id, state)
         return state
 
-    def end(self, trial_id: str, status: Status, error: str | None = None, shown: tuple[str, ...] = ()) -> None:
+    def end(
+        self,
+        trial_id: str,
+        status: Status,
+        error: str | None = None,
+        shown: tuple[str, ...] = (),
+        part: Part | None = None,
+    ) -> None:
         before = self.read(trial_id)
-        self.write(trial_id, replace(before, status=status, error=error, shown=shown, finished=_now()))
+        self.write(trial_id, replace(before, status=status, error=error, shown=shown, part=part, finished=_now()))
 
     @contextmanager
     def claim(self, trial_id: str) -> Iterator[None]:

@@ -16,8 +16,11 @@ from vssl.sweeps.progress import Seen, Watched, counts, left_s
 LOOK_EVERY_S = 1.0
 SAY_EVERY_S = 60.0
 ROWS = 20
-ORDER = ("running", "interrupted", "failed", "waiting", "done")
-STYLES = {"running": "bold", "failed": "red", "done": "green", "interrupted": "yellow", "waiting": "dim"}
+ORDER = ("running", "interrupted", "failed", "waiting", "stopped", "trained", "done")
+STYLES = {
+    "running": "bold", "failed": "red", "done": "green", "trained": "green", "stopped": "green",
+    "interrupted": "yellow", "waiting": "dim",
+}  # fmt: skip
 
 
 class View:
@@ -30,7 +33,7 @@ class View:
         self._looked = self._spoke = 0.0
 
     def __enter__(self) -> "View":
-        self._told = {one.trial: one.state.status for one in self.watched.look()}
+        self._told = {one.trial: one.state.told for one in self.watched.look()}
         if self.console.is_terminal:
             self._live = Live(console=self.console, transient=True, auto_refresh=False)
             self._live.start()
@@ -58,7 +61,7 @@ class View:
 
     def _say_changes(self, seen: Sequence[Seen]) -> None:
         for place, one in enumerate(seen, 1):
-            status = one.state.status
+            status = one.state.told
             if status == self._told.get(one.trial) or status in ("waiting", "interrupted"):
                 continue
             self._told[one.trial] = status
@@ -74,7 +77,7 @@ def shown(title: str, seen: Sequence[Seen], rows: int | None = ROWS) -> Renderab
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("trial", "status", "", "steps", "left", "last error"):
         table.add_column(column, overflow="fold" if column in ("trial", "last error") else "ellipsis")
-    ordered = sorted(seen, key=lambda one: ORDER.index(one.state.status))
+    ordered = sorted(seen, key=lambda one: ORDER.index(one.state.told))
     for one in ordered[:rows]:
         table.add_row(*_cells(one))
     parts: list[RenderableType] = [Text(f"{title}: {summary(seen)}"), table]
@@ -84,7 +87,7 @@ def shown(title: str, seen: Sequence[Seen], rows: int | None = ROWS) -> Renderab
 
 
 def _cells(one: Seen) -> list[RenderableType]:
-    status, progress = one.state.status, one.progress
+    status, progress = one.state.told, one.progress
     bar: RenderableType = ""
     if progress and progress.total:
         bar = ProgressBar(total=progress.total, completed=progress.step, width=16)

@@ -1,6 +1,8 @@
 """One trial from its claim to its evaluations, in the process that carries it out."""
 
+import signal
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,8 @@ from vssl.config.compose import Composed
 from vssl.evaluation.online import online_probe
 from vssl.evaluation.run import evaluate
 from vssl.records.locks import Busy
-from vssl.sweeps.state import PlanState, Work
+from vssl.sweeps.search_course import course_of
+from vssl.sweeps.state import Part, PlanState, Work
 from vssl.training.run import pretrain
 
 Outcome = Literal["done", "failed", "busy"]
@@ -51,7 +54,7 @@ def _carry_out(state: PlanState, trial: str, console: Console) -> Outcome:
     begun = state.begin(trial)
     try:
         work = state.work(trial)
-        shown = _made(state, trial, work, console)
+        shown, part = _made(state, trial, work, console)
     except Busy:
         state.write(trial, replace(before, status="waiting"))
         raise
@@ -59,21 +62,30 @@ def _carry_out(state: PlanState, trial: str, console: Console) -> Outcome:
         console.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
         state.end(trial, "failed", _last_line(error), begun.shown)
         return "failed"
-    state.end(trial, "done", shown=tuple(str(folder.relative_to(state.sweep)) for folder in shown))
+    state.end(trial, "done", shown=tuple(str(folder.relative_to(state.sweep)) for folder in shown), part=part)
     return "done"
 
 
-def _made(state: PlanState, trial: str, work: Work, console: Console) -> list[Path]:
-    """The folders that the table shows: the run, and its evaluations."""
+def _made(state: PlanState, trial: str, work: Work, console: Console) -> tuple[list[Path], Part | None]:
+    """The folders that the table shows, the run and its evaluations; and what of the trial was done, if not all."""
     bound = placed(work.bound, state.sweep)
     if work.encoder is not None:
-        return evaluate(bound, work.choices, work.encoder, state.sweep, console=console, leave_out=True)
+        return evaluate(bound, work.choices, work.encoder, state.sweep, console=console, leave_out=True), None
 
     def known(folder: Path) -> None:
         state.write(trial, replace(state.read(trial), run=folder.name))
 
-    run = pretrain(Composed(bound, work.choices), bound, console, online_probe, known)
-    return [run, *evaluate(bound, work.choices, str(run), state.sweep, console=console, leave_out=True)]
+    course = course_of(state.sweep, trial)
+    probe = partial(online_probe, stops=course.stops if course else None)
+    try:
+        run = pretrain(Composed(bound, work.choices), bound, console, probe, known)
+    except SystemExit as end:
+        if course is None or course.part != "stopped" or end.code != 128 + signal.SIGINT:
+            raise
+        return [], "stopped"
+    if course is not None:
+        return [run], "trained"
+    return [run, *evaluate(bound, work.choices, str(run), state.sweep, console=console, leave_out=True)], None
 
 
 def placed(bound: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A process that carries out trials: `python -m vssl.sweeps.worker FOLDER [TRIAL]`.
 
 Without TRIAL it reads tickets from stdin, a line each, answers each with a line, and lives as long as stdin is open.
-With TRIAL it carries out that one, waits where another process is at it, and ends with 0, or 1 where it failed.
+With TRIAL it carries out that one, waits where another process is at it, and ends with 0, or 1 where it failed. Of the
+ranks that a scheduler has started on several nodes rank 0 does that, and the others train with it.
 """
 
 import json
@@ -12,21 +13,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
 from vssl.records.locks import POLL_S
 from vssl.sweeps.state import LOG, PlanState
 from vssl.sweeps.work import Outcome, Ticket, carry_out
+from vssl.training.meeting import attend, held, seat
 
 FORCED_END_S = 30.0
 
 
 def main(words: list[str]) -> int:
+    here = seat()
+    if here and here.rank > 0:
+        return attend(here)
     signal.signal(signal.SIGTERM, _terminate)
     folder = Path(words[0])
-    return _one(folder, words[1]) if len(words) > 1 else _serve(folder)
+    with held(here) if here else nullcontext():
+        return _one(folder, words[1]) if len(words) > 1 else _serve(folder)
 
 
 def _one(folder: Path, trial: str) -> int:

@@ -15,7 +15,6 @@ from vssl import _torchvision  # noqa: F401  (before Lightning)
 # isort: split
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.loggers import Logger
 
 from vssl.backbones.base import Backbone
@@ -34,6 +33,7 @@ from vssl.training.callbacks import StepSeed
 from vssl.training.checkpoint_io import StreamedCheckpoints
 from vssl.training.flops import StepCost, step_cost
 from vssl.training.gradients import Gradients
+from vssl.training.launch import Place
 from vssl.training.optimisers import Optimiser
 from vssl.training.settings import Run, Train, TrainerOptions
 from vssl.video.views import Views
@@ -180,7 +180,7 @@ class Study:
         self,
         callbacks: Sequence[pl.Callback] = (),
         folder: Path | None = None,
-        place: ClusterEnvironment | None = None,
+        place: Place | None = None,
     ) -> pl.Trainer:
         """Lightning's Trainer for this run: one endless epoch, since only that resumes exactly.
 
@@ -196,7 +196,8 @@ class Study:
             accumulate_grad_batches=self.train.accumulate,
             precision=self.train.precision,
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[self.run.device],
-            devices=self.devices,
+            devices=self.devices // (place.nodes if place else 1),
+            num_nodes=place.nodes if place else 1,
             strategy="ddp" if self.devices > 1 else "auto",
             # Batch statistics are those of the whole micro-batch where torch can gather them: on GPUs.
             sync_batchnorm=self.devices > 1 and torch.cuda.is_available() and self.run.device != "cpu",
@@ -299,6 +300,8 @@ def _choose_label(node: dict[str, Any], datamodule: VideoDataModule) -> None:
             ending = [one for one in known if one.endswith(f".{label}")]  # of a mix, without the name of its set
             meant = f"; did you mean '{ending[0]}'?" if ending else nearest(label, known)
             raise ConfigError(f"method.label={label}: the data set's labels are {', '.join(known)}{meant}")
+        if label in datamodule.samples("train").multi:
+            raise ConfigError(f"method.label={label}: its videos carry several classes each, the method learns one")
     if not labels:
         raise ConfigError("method.label=[]: no label is named", f"the data set's labels are {', '.join(known)}")
     node["label"] = labels[0] if len(labels) == 1 else labels

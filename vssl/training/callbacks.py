@@ -274,8 +274,8 @@ class Checkpoints(StepCallback):
         step = trainer.global_step
         if not math.isfinite(loss := self.curves.row["loss"]):
             raise self._not_finite(f"the loss of {self.name} is {loss} at step {step}")
-        # Any rank may have been asked; all of them stop at the same step.
-        self._signal = max(gather(self._signal or 0)) or None
+        # Any rank may have been asked, by a signal or by a callback; all of them stop at the same step.
+        self._signal = max(gather(self._signal or (signal.SIGINT if trainer.should_stop else 0))) or None
         if self._signal is not None or step % self.every == 0 or step == trainer.max_steps:
             self.save(trainer, pl_module)
         if self._signal is not None:

@@ -1,4 +1,4 @@
-"""Several processes for one training on this machine: started, watched, and ended together.
+"""Several processes for one training, on this machine or on several: started, watched, and ended together.
 
 Lightning's own launcher starts the command line anew for every rank, which in a bench would repeat all of it. Here a
 rank is told of one training alone, over its stdin; when that closes, because rank 0 has ended in whatever way, it ends.
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from vssl import _torchvision  # noqa: F401  (before Lightning)
 
@@ -24,6 +24,7 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from vssl.config.errors import WorkError
+from vssl.training.meeting import RemoteRank, open_meeting
 
 NATURAL_END_S = 10.0  # from a rank's death until the others have stumbled over it by themselves
 FORCED_END_S = 30.0  # after which rank 0 is ended: a GPU's collective may wait for ever
@@ -33,9 +34,23 @@ READY = b"ready\n"
 class Place(LightningEnvironment):
     """Which rank this process is; the processes exist already, so Lightning starts none."""
 
-    def __init__(self, rank: int, port: int) -> None:
+    def __init__(
+        self,
+        rank: int,
+        port: int,
+        local_rank: int | None = None,
+        node: int = 0,
+        nodes: int = 1,
+        host: str = "127.0.0.1",
+    ) -> None:
         super().__init__()
-        self._rank, self._port = rank, port
+        self._local_rank, self._node, self._port, self._host = (
+            rank if local_rank is None else local_rank,
+            node,
+            port,
+            host,
+        )
+        self.nodes = nodes
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -43,21 +58,68 @@ class Place(LightningEnvironment):
 
     @property
     def main_address(self) -> str:
-        return "127.0.0.1"
+        return self._host
 
     @property
     def main_port(self) -> int:
         return self._port
 
     def local_rank(self) -> int:
-        return self._rank
+        return self._local_rank
 
     def node_rank(self) -> int:
-        return 0
+        return self._node
+
+
+class LocalRank:
+    """Another rank on this machine: a process of its own."""
+
+    def __init__(self) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )  # fmt: skip
+
+    def start(self, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def is_ready(self) -> bool:
+        """Waits until the rank has nothing left to do but train; False where it has ended."""
+        assert self._process.stdout is not None
+        ready = self._process.stdout.readline() == READY
+        if not ready:
+            self._process.wait()
+        return ready
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    @property
+    def said(self) -> str:
+        """Its last line."""
+        self._errors.seek(0)
+        return (self._errors.read().decode("utf-8", "replace").strip().splitlines() or ["it left no message"])[-1]
+
+    def stop(self, patience_s: float) -> None:
+        try:
+            self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self._errors.close()
 
 
 class Ranks:
     """Ranks 1 to `count` - 1 of a training, each a process; the caller is rank 0.
+
+    Those that a scheduler has started on several nodes are used where they are as many, else they are started here.
 
     Args:
         task: what `vssl.training.run.join` needs, as plain data.
@@ -65,8 +127,7 @@ class Ranks:
 
     def __init__(self, count: int, task: Mapping[str, Any]) -> None:
         self.count, self.task = count, task
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._errors: list[IO[bytes]] = []
+        self._others: list[LocalRank | RemoteRank] = []
         self._ended = threading.Event()
         self.place: Place | None = None
 
@@ -74,35 +135,25 @@ class Ranks:
         """Raises WorkError where a rank does not come up."""
         if self.count == 1:
             return self
-        self.place = Place(0, _free_port())
+        meeting = open_meeting(self.count)
+        own = meeting.seat if meeting else None
+        self.place = Place(0, _free_port(), 0, 0, own.nodes, own.host) if own else Place(0, _free_port())
         try:
-            for rank in range(1, self.count):
-                self._start(rank)
-            for rank, process in enumerate(self._processes, 1):
-                assert process.stdout is not None
-                if process.stdout.readline() != READY:
-                    process.wait()
+            if meeting:
+                self._others += meeting.ranks()
+            else:
+                for _ in range(1, self.count):
+                    self._others.append(LocalRank())
+            for rank, other in enumerate(self._others, 1):
+                other.start({"rank": rank, "port": self.place.main_port, "task": self.task})
+            for rank, other in enumerate(self._others, 1):
+                if not other.is_ready():
                     raise self._died(rank)
         except BaseException:
             self._end()
             raise
         threading.Thread(target=self._watch, name="ranks", daemon=True).start()
         return self
-
-    def _start(self, rank: int) -> None:
-        assert self.place is not None
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )  # fmt: skip
-        self._processes.append(process)
-        self._errors.append(errors)
-        assert process.stdin is not None
-        message = {"rank": rank, "port": self.place.main_port, "task": self.task}
-        process.stdin.write(json.dumps(message).encode() + b"\n")
-        process.stdin.flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -116,21 +167,20 @@ class Ranks:
 
     def _find_dead(self, wait_s: float) -> WorkError | None:
         """The error of the first rank that has ended by itself with one."""
-        deadline = time.monotonic() + (wait_s if self._processes else 0.0)
+        deadline = time.monotonic() + (wait_s if self._others else 0.0)
         while True:
-            for rank, process in enumerate(self._processes, 1):
-                if process.poll():
+            for rank, other in enumerate(self._others, 1):
+                if other.poll():
                     return self._died(rank)
             if time.monotonic() >= deadline:
                 return None
             time.sleep(0.05)
 
     def _died(self, rank: int) -> WorkError:
-        code, errors = self._processes[rank - 1].returncode, self._errors[rank - 1]
-        errors.seek(0)
-        lines = errors.read().decode("utf-8", "replace").strip().splitlines() or ["it left no message"]
+        other = self._others[rank - 1]
+        code = other.poll() or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        said = "" if code < 0 else f": {lines[-1].removeprefix('error: ')}"
+        said = "" if code < 0 else f": {other.said.removeprefix('error: ')}"
         return WorkError(
             f"rank {rank} of {self.count} {how}{said}", "the same command goes on from the last checkpoint"
         )
@@ -144,18 +194,9 @@ class Ranks:
     def _end(self, patience_s: float = 0.0) -> None:
         self._ended.set()
         deadline = time.monotonic() + patience_s
-        for process in self._processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                pipe.close()
-        for errors in self._errors:
-            errors.close()
-        self._processes, self._errors = [], []
+        for other in self._others:
+            other.stop(max(0.0, deadline - time.monotonic()))
+        self._others = []
         if self.place is not None and dist.is_initialized():
             dist.destroy_process_group()
             for name in ("MASTER_ADDR", "MASTER_PORT"):
@@ -169,7 +210,7 @@ def _is_lost_connection(error: BaseException) -> bool:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         return int(probe.getsockname()[1])
 
 
@@ -186,7 +227,8 @@ def main() -> int:
     from vssl.training.run import join
 
     try:
-        join(message["task"], Place(message["rank"], message["port"]), lambda: os.write(answer, READY))
+        task = message.pop("task")
+        join(task, Place(**message), lambda: os.write(answer, READY))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except Exception as error:  # noqa: BLE001  (rank 0 shows the last line)

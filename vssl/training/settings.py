@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vssl.config.errors import ConfigError, nearest
+from vssl.training.meeting import nodes
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Run:
         threads: torch threads of a process; None: max(1, (cores - 1) / devices). Another number changes sums in their
             last bits.
         device: "auto" takes a GPU where there is one.
-        devices: processes that train together, a GPU each where there are GPUs; None: 1, and every GPU of this machine
-            with `train.strategy=ddp`.
+        devices: processes that train together, a GPU each where there are GPUs, on all nodes of a job; None: 1, and
+            every GPU with `train.strategy=ddp`.
         save_steps: optimiser steps between checkpoints.
         health_steps: optimiser steps between two measurements of the features' spread.
         probe_times: how often in a training kNN on held-back training videos is asked; 0: never.
@@ -74,7 +75,7 @@ class Run:
             raise ValueError(f"name={self.name!r} must be the name of one folder; its place is run.out")
 
     def device_count(self, strategy: str) -> int:
-        """Processes of a training. Raises ConfigError where the machine has fewer GPUs."""
+        """Processes of a training. Raises ConfigError where there are fewer GPUs."""
         gpus = _gpus() if self.device != "cpu" else 0
         if self.device == "cuda" and not gpus:
             raise ConfigError(
@@ -85,22 +86,27 @@ class Run:
                 raise ConfigError("train.strategy=ddp finds no GPU here", "say how many processes: run.devices=2")
             return gpus if strategy == "ddp" else 1
         if gpus and self.devices > gpus:
-            raise ConfigError(f"run.devices={self.devices}: this machine has {gpus} GPU(s)", "run.device=cpu uses none")
+            raise ConfigError(f"run.devices={self.devices}: there are {gpus} GPU(s)", "run.device=cpu uses none")
         return self.devices
 
     def thread_count(self, devices: int = 1) -> int:
-        return self.threads if self.threads is not None else max(1, (cores() - 1) // devices)
+        return self.threads if self.threads is not None else max(1, (cores() - 1) // _here(devices))
 
     def worker_count(self, decoder: str, devices: int = 1) -> int:
         if self.workers is not None:
             return self.workers
-        return 0 if decoder == "prepared" else max(1, min(8, (cores() - 1) // devices))
+        return 0 if decoder == "prepared" else max(1, min(8, (cores() - 1) // _here(devices)))
 
 
 def _gpus() -> int:
     import torch
 
-    return torch.cuda.device_count()
+    return torch.cuda.device_count() * nodes()
+
+
+def _here(devices: int) -> int:
+    """Of so many processes, those that share this one's cores; a scheduler gives each rank cores of its own."""
+    return 1 if nodes() > 1 else devices
 
 
 def cores() -> int:

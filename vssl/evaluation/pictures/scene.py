@@ -101,6 +101,8 @@ class Scene:
 
     def label(self, samples: Samples) -> NDArray[np.int64]:
         """int64 [N], -1 where a video has none."""
+        if self.task.is_multi:
+            return np.full(len(samples), -1, dtype=np.int64)
         return samples.labels.get(self.task.label, np.full(len(samples), -1, dtype=np.int64))
 
     def class_name(self, label: int) -> str:
@@ -119,6 +121,8 @@ class Scene:
         """What the protocol `knn` as it comes finds on the test videos with a label."""
         if not self.task.classes:
             raise LeftOut("the videos have no label")
+        if self.task.is_multi:
+            raise LeftOut("the videos carry several classes each")
         probe = Knn()
         try:
             probe.check(self.task)

@@ -1,5 +1,7 @@
 """What a launcher is."""
 
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -31,3 +33,9 @@ class Launcher(ABC):
         Raises:
             KeyboardInterrupt, SystemExit: passed on, once what was started here has ended.
         """
+
+
+def own_paths() -> list[str]:
+    """Where this process finds code beside what is installed: a folder of methods of one's own, for example."""
+    installed = tuple({os.path.join(prefix, "") for prefix in (sys.prefix, sys.base_prefix)})
+    return [path for path in sys.path if os.path.isdir(path) and not path.startswith(installed)]

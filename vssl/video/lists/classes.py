@@ -1,7 +1,11 @@
 """Class names to class indices."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vssl.config.errors import UserError, nearest
 from vssl.video.lists.manifest import Row
@@ -41,6 +45,17 @@ def class_indices(rows: Sequence[Row], names: Sequence[str] | None, where: str) 
         raise UserError(f"{where}: there is one class, '{labels[0]}', and a comparison needs two", "give more labels")
     _refuse_unknown(rows, by_name, names)
     return [by_name[row.label] if row.label else -1 for row in rows], tuple(names)
+
+
+def class_sets(
+    rows: Sequence[Row], names: Sequence[str] | None, where: str
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """(N, K) which classes each row carries, and the class names in order, which come about as in `class_indices`."""
+    single = [replace(row, label=label, labels=()) for row in rows for label in row.labels]
+    index, class_names = class_indices(single, names, where)
+    found = np.zeros((len(rows), len(class_names)), np.bool_)
+    found[np.repeat(np.arange(len(rows)), [len(row.labels) for row in rows]), index] = True
+    return found, class_names
 
 
 def _is_integer(label: str) -> bool:

@@ -24,6 +24,7 @@ class Entry(NamedTuple):
     names: what its file may be called, suffix apart, the likeliest first; or
     path: where it lies, below the root.
     frames: the first frame and their number where the video is part of a folder of frames.
+    labels: all classes, where a video may carry several; `label` is then 0.
     """
 
     where: str
@@ -33,6 +34,12 @@ class Entry(NamedTuple):
     names: tuple[str, ...] = ()
     path: str = ""
     frames: tuple[int, int] | None = None
+    labels: tuple[int, ...] = ()
+
+    @property
+    def carried(self) -> tuple[int, ...]:
+        """Every class index of it."""
+        return self.labels or (self.label,)
 
 
 class Numbered(NamedTuple):
@@ -84,27 +91,42 @@ def lines(file: Path, text: str) -> Iterator[tuple[str, str]]:
             yield f"{where}{number}", stripped
 
 
-def numbered_lines(file: Path, count: int) -> list[Numbered]:
+def numbered_lines(file: Path, count: int, more: bool = False) -> list[Numbered]:
     """The lines of a list in the form `path label`, or with `count` numbers behind the path.
 
     Blanks divide them, or commas where the first line has them. Raises UserError naming the line in another form.
+
+    Args:
+        more: any further numbers behind them belong to the line.
     """
     found: list[Numbered] = []
     comma = None
     for where, line in lines(file, read_text(file)):
         if comma is None:
             comma = "," in line and _NUMBER.fullmatch(line.rpartition(",")[2].strip()) is not None
+        if more and (several := _all_numbers(line, bool(comma), count)):
+            found.append(Numbered(where, *several))
+            continue
         path, *numbers = (part.strip() for part in (line.rsplit(",", count) if comma else line.rsplit(None, count)))
         if len(numbers) != count or not all(map(_NUMBER.fullmatch, numbers)) or not path:
             raise UserError(f"{where}: '{line}' is not in the form '{FORMS[count]}'", _form_hint(count))
-        more = path.rsplit("," if comma else None, 1)
-        if len(more) == 2 and _NUMBER.fullmatch(more[1].strip()):
+        ending = path.rsplit("," if comma else None, 1)
+        if len(ending) == 2 and _NUMBER.fullmatch(ending[1].strip()):
             message = f"{where}: '{line}' has more numbers behind the path than '{FORMS[count]}'"
-            raise UserError(message, f"several labels for one video are not read; {_form_hint(count)}")
+            hint = "data.multi_label=true reads several labels for one video"
+            raise UserError(message, f"{hint}; {_form_hint(count)}")
         found.append(Numbered(where, path, tuple(map(int, numbers))))
     if not found:
         raise UserError(f"{file}: the list is empty")
     return found
+
+
+def _all_numbers(line: str, comma: bool, count: int) -> tuple[str, tuple[int, ...]] | None:
+    """The path and all numbers behind it; None where there are fewer than `count`, or no path."""
+    words = [part.strip() for part in (line.split(",") if comma else line.split())]
+    behind = next((place for place, word in enumerate(reversed(words)) if not _NUMBER.fullmatch(word)), len(words))
+    path = line.rsplit("," if comma else None, behind)[0].strip() if behind < len(words) else ""
+    return (path, tuple(map(int, words[-behind:]))) if path and behind >= count else None
 
 
 def _form_hint(count: int) -> str:
@@ -174,10 +196,11 @@ def refuse_unknown(found: Iterable[tuple[str, str]], classes: Sequence[str], lis
 
 def refuse_outside(entries: Sequence[Entry], count: int, hint: str) -> None:
     """Raises UserError for the first label that is not in 0..count-1."""
-    outside = [entry for entry in entries if not 0 <= entry.label < count]
+    outside = [entry for entry in entries if not all(0 <= label < count for label in entry.carried)]
     if outside:
         first = outside[0]
-        message = f"{first.where}: label {first.label} is outside 0..{count - 1}"
+        wrong = next(label for label in first.carried if not 0 <= label < count)
+        message = f"{first.where}: label {wrong} is outside 0..{count - 1}"
         raise UserError(message, f"{len(outside)} of {len(entries)} rows have such a label; {hint}")
 
 

@@ -1,7 +1,7 @@
 """The rows of a manifest: a UTF-8 CSV with a header, read into checked values.
 
-`path` is required; `label, split, fold, group, start_s, end_s` are optional; other columns are left alone. What a row
-means for a data set (classes, splits) is decided in `lists`.
+`path` is required; `label` (or `labels`: several, divided by `|`), `split, fold, group, start_s, end_s` are optional;
+other columns are left alone. What a row means for a data set (classes, splits) is decided in `lists`.
 """
 
 import csv
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vssl.config.errors import UserError, nearest
 
-COLUMNS = ("path", "label", "split", "fold", "group", "start_s", "end_s")
+COLUMNS = ("path", "label", "labels", "split", "fold", "group", "start_s", "end_s")
 SPLITS = ("train", "test", "unlabelled")
 EXAMPLE = "a manifest is a UTF-8 CSV with a header, such as\n  path,label,split\n  wave/clip_01.mp4,wave,train"
 
@@ -33,6 +33,7 @@ class Row:
     fold: int = -1
     start_s: float = math.nan
     end_s: float = math.nan
+    labels: tuple[str, ...] = ()  # of the column `labels`: all of them; `label` is then the text as it stands
 
 
 def read_rows(manifest: Path, root: Path, outside_root: bool = False) -> tuple[list[Row], tuple[str, ...]]:
@@ -83,6 +84,8 @@ def _check_header(header: list[str], manifest: Path) -> None:
             raise UserError(f"{where}: column '{name}' stands there twice")
         if name not in COLUMNS and (meant := _meant(name)) and meant not in header:
             raise UserError(f"{where}: unknown column '{name}'; did you mean '{meant}'?")
+    if "label" in header and "labels" in header:
+        raise UserError(f"{where}: there are a column 'label' and a column 'labels'", "keep one of them")
     if "path" not in header:
         found = ", ".join(f"'{name}'" for name in header) or "nothing"
         raise UserError(f"{where}: there is no column 'path'; the header has {found}", EXAMPLE)
@@ -109,10 +112,18 @@ def _row(values: list[str], header: Sequence[str], where: str, root: str, outsid
     if start_s >= end_s:
         raise UserError(f"{where}: start_s {text['start_s']} is not before end_s {text['end_s']}")
     return Row(
-        where=where, id=segment_id(relative, start_s, end_s), path=os.path.join(root, relative), label=text["label"],
+        where=where, id=segment_id(relative, start_s, end_s), path=os.path.join(root, relative),
+        label=text["label"] or text["labels"], labels=_several(text["labels"], where),
         split=_split(text["split"], where), fold=_fold(text["fold"], where), group=text["group"] or relative,
         start_s=start_s, end_s=end_s,
     )  # fmt: skip
+
+
+def _several(text: str, where: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split("|")) if text else ()
+    if "" in names or len(set(names)) < len(names):
+        raise UserError(f"{where}: labels '{text}' has an empty name, or one twice", "divide them by |: run|jump")
+    return names
 
 
 def relative_path(path: str, where: str, root: str, outside_root: bool = False) -> str:

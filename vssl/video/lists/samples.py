@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from vssl.config.errors import UserError
 from vssl.video.decoding import addresses
 from vssl.video.decoding.images import content_number
 from vssl.video.lists.class_folders import read_folders
-from vssl.video.lists.classes import checked_class_names, class_indices, read_class_names
+from vssl.video.lists.classes import checked_class_names, class_indices, class_sets, read_class_names
 from vssl.video.lists.manifest import Row, read_rows
 from vssl.video.lists.splits import held_out, split_rows
 
@@ -32,9 +32,11 @@ class Samples:
         id: what a sample is called in records: the path below the root, and the segment if there is one.
         path: the file to open.
         start_s, end_s: the segment by the file's clock; NaN where there is none.
-        labels: class indices for each label name, -1 where a video has none.
+        labels: class indices for each label name, -1 where a video has none. Of a label that is in `multi` they only
+            say that a video has it (0) or not (-1).
         group: videos that belong together (a subject, a source video) and are never divided by a split.
         fold: -1 where there is none.
+        multi: (N, K) for each label of which a video may carry several classes at once: which.
     """
 
     id: NDArray[np.str_]
@@ -44,6 +46,7 @@ class Samples:
     labels: dict[str, NDArray[np.int64]]
     group: NDArray[np.str_]
     fold: NDArray[np.int64]
+    multi: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.id)
@@ -53,7 +56,7 @@ class Samples:
         labels = {name: values[index] for name, values in self.labels.items()}
         return Samples(
             self.id[index], self.path[index], self.start_s[index], self.end_s[index], labels, self.group[index],
-            self.fold[index],
+            self.fold[index], {name: values[index] for name, values in self.multi.items()},
         )  # fmt: skip
 
     @staticmethod
@@ -66,7 +69,12 @@ class Samples:
         }
         columns = ("id", "path", "start_s", "end_s", "group", "fold")
         joined = {column: np.concatenate([getattr(part, column) for part in parts]) for column in columns}
-        return Samples(labels=labels, **joined)
+        classes = {name: values.shape[1] for part in parts for name, values in part.multi.items()}
+        multi = {
+            name: np.concatenate([part.multi.get(name, np.zeros((len(part), count), np.bool_)) for part in parts])
+            for name, count in classes.items()
+        }
+        return Samples(labels=labels, multi=multi, **joined)
 
     def list_hash(self) -> str:
         """64 hex digits over ids and labels in their order: the same videos for the same purpose, wherever they lie."""
@@ -75,6 +83,8 @@ class Samples:
             digest.update(value.encode("utf-8", "surrogateescape") + b"\0")
         for name in sorted(self.labels):
             digest.update(f"\0{name}\0".encode() + self.labels[name].astype("<i8").tobytes())
+        for name in sorted(self.multi):
+            digest.update(f"\0{name}\0{self.multi[name].shape[1]}\0".encode() + np.packbits(self.multi[name]).tobytes())
         return digest.hexdigest()
 
 
@@ -126,7 +136,8 @@ def read_manifest(
     """The data set that a manifest lists. Raises UserError naming file and line for whatever is wrong in it.
 
     Args:
-        manifest: CSV with a header: `path`, and `label, split, fold, group, start_s, end_s` where there are any.
+        manifest: CSV with a header: `path`, and `label, split, fold, group, start_s, end_s` where there are any;
+            `labels` in place of `label` where a video carries several classes (`run|jump`).
         root: the folder below which the paths lie.
         classes: class order; else `classes.txt` beside the manifest, else sorted names (integers stay as they are).
         test_fold: the test videos, where there are folds and no `split`.
@@ -138,9 +149,10 @@ def read_manifest(
         raise UserError(f"data.root: there is no folder {root}", hint)
     rows, columns = read_rows(manifest, root, outside_root)
     _refuse_missing_files(rows, manifest, root, frames)
-    if LABEL in columns and not any(row.label for row in rows):
+    given = next((column for column in columns if column in (LABEL, "labels")), None)
+    if given and not any(row.label for row in rows):
         hint = "leave the column out for a list that is used in pretraining only"
-        raise UserError(f"{manifest}: there is no class: the column 'label' is empty in all {len(rows)} rows", hint)
+        raise UserError(f"{manifest}: there is no class: the column '{given}' is empty in all {len(rows)} rows", hint)
     return listing_of(rows, columns, test_fold, class_names_of(manifest.parent, classes), str(manifest))
 
 
@@ -177,7 +189,15 @@ def listing_of(
     rows: Sequence[Row], columns: Sequence[str], test_fold: int, names: Sequence[str] | None, where: str
 ) -> Listing:
     """The data set of rows that are read and found; the arguments of `class_indices` and `split_rows`."""
-    label, class_names = class_indices(rows, names, where)
+    multi: dict[str, NDArray[np.bool_]] = {}
+    if "labels" in columns:
+        multi[LABEL], class_names = class_sets(rows, names, where)
+        # Which of them are tested, no class decides.
+        rows = [replace(row, label="some" if row.label else "") for row in rows]
+        columns = [LABEL if column == "labels" else column for column in columns]
+        label = [0 if row.label else -1 for row in rows]
+    else:
+        label, class_names = class_indices(rows, names, where)
     split, rule = split_rows(rows, columns, label, test_fold, where)
     has_labels = max(label) >= 0
     label_of_use = [-1 if s == "unlabelled" else c for s, c in zip(split, label, strict=True)]
@@ -189,6 +209,7 @@ def listing_of(
         labels={LABEL: np.array(label_of_use, dtype=np.int64)} if has_labels else {},
         group=np.array([row.group for row in rows]),
         fold=np.array([row.fold for row in rows], dtype=np.int64),
+        multi=multi if has_labels else {},
     )
     return Listing(samples, np.array(split), {LABEL: class_names} if has_labels else {}, rule)
 

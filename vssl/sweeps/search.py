@@ -1,0 +1,236 @@
+"""A search: points are suggested, trained, and chosen from by the online probe; then only the chosen are evaluated.
+
+The test list is read after the choice is written down, so that nothing on it can bear on the choice.
+"""
+
+import csv
+import io
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vssl.config.compose import Composed
+from vssl.config.errors import ConfigError
+from vssl.evaluation.online import online_probe
+from vssl.records.atomic import write_text
+from vssl.sweeps.plan import Plan, Space, Trial, encoders
+from vssl.sweeps.queue import Queue
+from vssl.sweeps.search_optuna import POINTS, check_installed, suggested
+from vssl.sweeps.search_points import OBJECTIVE, Point, Points, Told
+from vssl.sweeps.settings import Sweep
+from vssl.sweeps.state import PlanState
+from vssl.sweeps.work import Ticket, placed
+from vssl.training.build import assemble
+
+DRAWS = 100  # of a point, before a space is taken to hold no other one
+
+
+def check_search(todo: Plan) -> None:
+    """Raises UserError where the search of a plan cannot work; nothing was started."""
+    settings, space = todo.settings, _space(todo)
+    assert settings.search is not None
+    check_installed(settings.search)
+    Points(todo.folder).refuse_other(_what(todo))
+    for axis in space.axes:
+        key = axis.key or ""
+        if key == "seed":
+            hint = "search at one seed, and train what was chosen with several: seed=0,1,2"
+            raise ConfigError("seed: a search compares points, and seeds are not better or worse", hint)
+        if key == "data" or key.split(".")[0] == "run":
+            why = "probes of two data sets do not compare" if key == "data" else "it changes no trial"
+            raise ConfigError(f"{key}: no axis for a search: {why}", "a grid takes it")
+    trial = todo.trials[0]
+    bound = placed(trial.bound, todo.folder)
+    if off := online_probe(assemble(Composed(bound, trial.choices))).off:
+        raise ConfigError(f"sweep.search chooses by the online probe, and there is none: {off}")
+    if settings.search == "asha" and bound["run"]["probe_times"] < 2:
+        raise ConfigError("sweep.search=asha stops between measurements, and there is one", "run.probe_times=10")
+
+
+def refuse_search(todo: Plan) -> None:
+    """Raises ConfigError where the folder of a grid holds a search: its trials are not all trained to the end."""
+    if Points(todo.folder).what is not None:
+        raise ConfigError(f"{todo.folder} holds a search", "give the grid a folder of its own: sweep.name=...")
+
+
+class Search:
+    """The points of a plan, for the process that chooses them; others may do so in the same folder.
+
+    Args:
+        names: {trial: name}, which grows with the points.
+    """
+
+    def __init__(self, todo: Plan, state: PlanState) -> None:
+        self.todo, self.state, self.settings, self.space = todo, state, todo.settings, _space(todo)
+        self.points = Points(todo.folder)
+        self.points.begin(_what(todo))
+        self.names: dict[str, str] = {}
+        self.trials: dict[str, Trial] = {}
+        self.exhausted = False
+        for point in self.points:
+            self._keep(point)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.exhausted or len(self.trials) >= self._wanted
+
+    @property
+    def _wanted(self) -> int:
+        assert self.settings.trials is not None
+        return self.settings.trials
+
+    def more(self) -> list[str]:
+        """Trials of the next point, and of those that others have chosen meanwhile; empty where none is left."""
+        with self.points.held():
+            told = self.points.told()
+            new = [one.point for one in told if one.point.trial not in self.trials]
+            if not new and len(told) < self._wanted and (point := self._chosen(told)):
+                self.points.add(point)
+                new = [point]
+        for point in new:
+            self._keep(point)
+        return [point.trial for point in new]
+
+    def _chosen(self, told: Sequence[Told]) -> Point | None:
+        number = 1 + max((one.point.number for one in told), default=-1)
+        for draw in range(DRAWS):
+            values = suggested(self.settings, self.space.axes, told, number, draw)
+            trial = self._trial(values)
+            if trial is not None and trial.id not in self.trials:
+                return Point(number, values, trial.id)
+        self.exhausted = True
+        return None
+
+    def _keep(self, point: Point) -> None:
+        trial = self._trial(point.values)
+        if trial is None or trial.id != point.trial:
+            file = self.points.folder / f"{point.number:04}.json"
+            raise ConfigError(f"{file}: this point is another trial by now", "give the search another sweep.name")
+        self.state.add(trial)
+        self.trials[trial.id], self.names[trial.id] = trial, trial.name
+
+    def _trial(self, values: Mapping[str, float]) -> Trial | None:
+        return self.space.trial([axis.at(values[axis.key or POINTS]) for axis in self.space.axes])
+
+    def begun(self) -> list[str]:
+        """Trials of the points so far that are not over."""
+        over = {
+            one.point.trial
+            for one in self.points.told()
+            if one.fate in ("trained", "stopped") and self.state.read(one.point.trial).status == "done"
+        }
+        return [trial for trial in self.trials if trial not in over]
+
+
+class SearchQueue(Queue):
+    """The trials of a search; a point is chosen when there is somebody to carry it out."""
+
+    def __init__(self, search: Search, trials: Sequence[str]) -> None:
+        super().__init__(search.state, trials, search.settings.retries)
+        self.search = search
+
+    def __bool__(self) -> bool:
+        return super().__bool__() or not self.search.is_complete
+
+    def take(self) -> Ticket | None:
+        ticket = super().take()
+        if ticket is not None or self._is_full or self.search.is_complete:
+            return ticket
+        for trial in self.search.more():
+            self._waiting.append((0.0, trial))
+            self._attempts[trial] = self.state.read(trial).attempts
+        return super().take()
+
+    @property
+    def _is_full(self) -> bool:
+        """Points drawn at random need not know how others end."""
+        return self.search.settings.search == "tpe" and len(self._out) >= self.search.settings.at_once
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to. Args: trials: the chosen ones; notes: lines for the table."""
+
+    trials: tuple[Trial, ...]
+    notes: tuple[str, ...]
+
+
+def found(search: Search) -> Found:
+    """Chooses, writes that down, and says how the points did."""
+    best = search.points.choose(search.settings.finalists)
+    told = search.points.told()
+    write_text(search.points.folder / "points.csv", _csv(search, told))
+    return Found(tuple(search.trials[one.point.trial] for one in best), tuple(_notes(search, told, best)))
+
+
+def plan_of_chosen(todo: Plan, chosen: Sequence[Trial]) -> Plan:
+    """The ordinary sweep that is left when a search is over."""
+    return replace(todo, trials=(*chosen, *encoders(todo.settings, chosen)), space=None)
+
+
+def told_space(todo: Plan) -> list[str]:
+    """What is searched, a line an axis."""
+    return [f"{axis.key or POINTS}: {axis.told()}" for axis in _space(todo).axes]
+
+
+def _notes(search: Search, told: Sequence[Told], best: Sequence[Told]) -> list[str]:
+    fates = {"trained": "trained to the end", "stopped": "stopped early", "failed": "failed", "open": "not ended"}
+    counts = [f"{n} {said}" for fate, said in fates.items() if (n := sum(one.fate == fate for one in told))]
+    lines = [f"Search ({search.settings.search}): {len(told)} points, {', '.join(counts)}; {search.points.folder}"]
+    if search.exhausted:
+        lines.append(f"The axes hold no more points: {len(told)} of {search.settings.trials} were tried.")
+    for one in told:
+        if one.fate == "failed":
+            lines.append(f"{search.names[one.point.trial]}: failed: {search.state.read(one.point.trial).error}")
+    if not best:
+        return [*lines, "No point was trained to its end and measured, so that none is chosen."]
+    winner = search.trials[best[0].point.trial]
+    equal = sum(one.value == best[0].value for one in told) - 1
+    return [
+        *lines,
+        f"Best: {winner.name}, {best[0].value:.1%} by the online probe"
+        + (f"; {equal} more have the same, and the first is taken. " if equal else ". ")
+        + "The choice was made on training videos alone, before the test list was read; of the "
+        f"{len(told)} points, only the {len(best)} with the highest probe are evaluated.",
+        f"`{command(winner, search.space)}`",
+    ]
+
+
+def command(trial: Trial, space: Space) -> str:
+    """`vssl pretrain ...` that makes the trial."""
+    paths = [f"{key}={path}" for key, path in space.composer.paths.items()]
+    return shlex.join(["vssl", "pretrain", *trial.words, *paths])
+
+
+def _csv(search: Search, told: Sequence[Told]) -> str:
+    """A row a point, the best first, those that did not come to their end last."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["number", "trial", "fate", OBJECTIVE, "measurements", *search.space.varied])
+    for one in sorted(told, key=lambda one: (one.fate != "trained", -(one.probes[-1] if one.probes else 0.0))):
+        values = search.trials[one.point.trial].values
+        last = one.probes[-1] if one.probes else ""
+        said = [values[axis] for axis in search.space.varied]
+        rows.writerow([one.point.number, one.point.trial, one.fate, last, len(one.probes), *said])
+    return text.getvalue()
+
+
+def _space(todo: Plan) -> Space:
+    assert todo.space is not None, "the plan of a grid has no space"
+    return todo.space
+
+
+def _what(todo: Plan) -> dict[str, Any]:
+    """What must be the same for points to belong to one search; `trials` may grow."""
+    settings: Sweep = todo.settings
+    run = todo.trials[0].bound["run"]
+    return {
+        "search": settings.search,
+        "search_seed": settings.search_seed,
+        "reduction_factor": settings.reduction_factor if settings.search == "asha" else None,
+        "axes": {axis.key or POINTS: axis.told() for axis in _space(todo).axes},
+        "exclude": [dict(condition) for condition in settings.exclude],
+        "probe": {key: run[key] for key in ("probe_times", "probe_videos")},
+        "configuration": sorted(trial.id for trial in todo.trials),
+    }
