@@ -156,7 +156,7 @@ def test_the_budget_of_the_highest_place_is_the_only_one(composed: Any, words: l
     [(["budget.epochs=1", "budget.steps=2"], "the command line"), (["experiment=two"], "two.yaml")],
 )
 def test_two_budgets_at_one_place_are_refused(composed: Any, words: list[str], place: str) -> None:
-    with pytest.raises(ConfigError, match="exactly one of epochs, steps, samples, flops") as caught:
+    with pytest.raises(ConfigError, match="exactly one of epochs, steps, samples, clips, flops, seconds") as caught:
         composed(*words)
     assert place in str(caught.value)
 

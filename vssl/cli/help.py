@@ -18,7 +18,7 @@ LAUNCHING = ("bench", "sweep")
 KEYS = (
     ("seed", "of the training: weights, order, augmentation"),
     ("clip.frames|stride|size", "what the backbone is built for and what evaluation reads"),
-    ("budget.epochs|steps|samples|flops", "exactly one; yours replaces that of a file"),
+    ("budget.epochs|steps|samples|clips|flops|seconds", "exactly one; yours replaces that of a file"),
     ("train.batch_size", "clips in an optimiser step, over all devices and micro-batches"),
     ("train.accumulate|precision|compile|strategy", "how a step is computed"),
     ("run.out|name", "folder of all runs, and the run's folder in it"),

@@ -7,7 +7,7 @@ from typing import Any
 from vssl.config.folders import read_yaml
 from vssl.config.problems import refuse_if_any
 
-LIMITS = ("epochs", "steps", "samples", "flops")
+LIMITS = ("epochs", "steps", "samples", "clips", "flops", "seconds")
 # From the highest place down, below the command line, above the main file.
 GROUPS = ("scale", "experiment", "bench", "sweep")
 

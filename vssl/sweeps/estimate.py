@@ -75,7 +75,9 @@ def _cost(trial: Trial, study: Study, seconds_a_step: float) -> Cost:
     steps = budget.to_steps(
         batch_size=study.train.batch_size,
         batches_per_epoch=study.datamodule.sampler().batches_per_epoch,
-        flops_per_step=study.flops_per_step if budget.flops is not None else 1.0,
+        views=len(study.views.positions),
+        flops_per_step=lambda: study.flops_per_step,
+        seconds_per_step=lambda: seconds_a_step,
     )
     return Cost(steps, steps * seconds_a_step)
 

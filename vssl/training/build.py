@@ -21,6 +21,7 @@ from vssl.backbones.base import Backbone
 from vssl.checkpoints.load import fill_from
 from vssl.checkpoints.report import Report
 from vssl.config.bind import BESIDE, bind, construct, import_target
+from vssl.config.budget_rule import LIMITS
 from vssl.config.compose import Composed, compose
 from vssl.config.errors import ConfigError, UserError, nearest
 from vssl.config.paths import take_paths
@@ -36,6 +37,7 @@ from vssl.training.gradients import Gradients
 from vssl.training.launch import Place
 from vssl.training.optimisers import Optimiser
 from vssl.training.settings import Run, Train, TrainerOptions
+from vssl.training.timing import AT_MOST, seconds_per_step
 from vssl.video.views import Views
 
 
@@ -161,8 +163,15 @@ class Study:
         return self.budget.to_steps(
             batch_size=self.train.batch_size,
             batches_per_epoch=self.datamodule.sampler().batches_per_epoch,
-            flops_per_step=self.flops_per_step,
+            views=len(self.views.positions),
+            flops_per_step=lambda: self.flops_per_step,
+            seconds_per_step=self._timed,
         )
+
+    def _timed(self) -> float:
+        bound = {**self.bound, "budget": {**_without_limits(self.bound["budget"]), "steps": AT_MOST}}
+        twin = assemble(Composed(bound, dict(self.choices)), bound)
+        return seconds_per_step(twin, ranks_of(twin))
 
     def prepare(self) -> None:
         """Join method, optimiser and data set for `steps` optimiser steps."""
@@ -263,6 +272,20 @@ def assemble(composed: Composed, bound: dict[str, Any] | None = None) -> Study:
     study = Study(bound=bound, choices=composed.choices, datamodule=datamodule, seed=bound["seed"], **parts)  # type: ignore[arg-type]
     torch.set_num_threads(study.run.thread_count(study.devices))
     return study
+
+
+def ranks_of(study: Study) -> dict[str, Any]:
+    """What further ranks make the same pretraining from, as plain data."""
+    return {"study": f"{__name__}.study_of", "bound": study.bound, "choices": dict(study.choices)}
+
+
+def study_of(task: Mapping[str, Any]) -> Study:
+    """A pretraining as a further rank makes it."""
+    return assemble(Composed(task["bound"], task["choices"]), task["bound"])
+
+
+def _without_limits(budget: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in budget.items() if key not in LIMITS}
 
 
 def pin_weights(bound: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from vssl.records.folders import BACKBONE, RECORD
 from vssl.records.locks import FolderLock
 from vssl.records.record import read_record, write_record
 from vssl.records.run_config import CONFIG, read_config
-from vssl.training.build import Study, assemble
+from vssl.training.build import Study, assemble, ranks_of
 from vssl.training.callbacks import Announce, Checkpoints, Curves, Meter, Probe
 from vssl.training.health import Health
 from vssl.training.launch import Place, Ranks
@@ -35,6 +35,7 @@ from vssl.training.memory import keep_freed, reset_peak
 from vssl.training.optimisers import describe_rate
 from vssl.training.progress import Bar
 from vssl.training.settings import cores
+from vssl.training.timing import Clock
 
 LAST = "checkpoints/last.ckpt"
 
@@ -80,6 +81,8 @@ def pretrain(
             remove_leftovers(place)
         write_text(folder / CONFIG, to_yaml(study.bound))
         record = _first_record(study)
+        if steps := _steps_of(folder):
+            study.steps = record["budget"]["steps"] = steps
         write_record(folder, record)
         try:
             _fit(study, folder, record, console, probe(study) if probe else None)
@@ -94,7 +97,11 @@ def pretrain(
 
 
 def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, probe: Probe | None) -> None:
+    if study.budget.seconds is not None and "steps" not in record["budget"]:
+        say(study, folder, "some steps are timed, which tells how many a budget in seconds is", console)
     study.prepare()
+    record["budget"]["steps"] = study.steps
+    write_record(folder, record)
     say(study, folder, describe(study), console)
     if missing := missing_of(study.datamodule):
         say(study, folder, missing, console)
@@ -102,8 +109,7 @@ def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, p
         say(study, folder, mixture.told(), console)
     if probe and probe.off:
         say(study, folder, f"no online probe: {probe.off}", console)
-    ranks = {"study": "vssl.training.run.study_of", "bound": study.bound, "choices": dict(study.choices)}
-    meter, health, trainer = fit(study, folder, ranks, console, probe)
+    meter, health, trainer = fit(study, folder, {**ranks_of(study), "steps": study.steps}, console, probe)
     if trainer.global_step < study.steps:  # trainer.fast_dev_run
         say(study, folder, f"stopped after {trainer.global_step} of {study.steps} steps: not finished", console)
         return
@@ -209,17 +215,17 @@ def _whole_checkpoint(path: Path) -> str | None:
 def join(task: Mapping[str, Any], place: Place, ready: Callable[[], object]) -> None:
     """A training as one of its further ranks, which writes nothing; `ready` is called when only `fit` is left."""
     study: Study = resolve_name(task["study"])(task)
+    if "steps" in task:
+        study.steps = task["steps"]
     study.prepare()
-    _, _, trainer = _trainer(study, Path(task["folder"]), Console(stderr=True), place)
+    if task.get("timed"):
+        trainer = study.trainer([Clock()], None, place)
+    else:
+        _, _, trainer = _trainer(study, Path(task["folder"]), Console(stderr=True), place)
     keep_freed()
     ready()
     with _explained():
-        trainer.fit(study.method, study.datamodule, ckpt_path=task["start"], weights_only=True)
-
-
-def study_of(task: Mapping[str, Any]) -> Study:
-    """A pretraining as a further rank makes it."""
-    return assemble(Composed(task["bound"], task["choices"]), task["bound"])
+        trainer.fit(study.method, study.datamodule, ckpt_path=task.get("start"), weights_only=True)
 
 
 def describe(study: Study) -> str:
@@ -263,6 +269,15 @@ def _first_record(study: Study) -> dict[str, Any]:
         "started": _now(),
         "finished": None,
     }  # fmt: skip
+
+
+def _steps_of(folder: Path) -> int | None:
+    """The steps that a former start has settled on: timed again, a budget in seconds would be others."""
+    try:
+        steps = read_record(folder)["budget"]["steps"]
+    except (UserError, KeyError):
+        return None
+    return int(steps)
 
 
 def _budget(study: Study, meter: Meter) -> dict[str, Any]:
