@@ -27,6 +27,8 @@ class BYOL(PairMethod):
             0.97 for 40 epochs of ImageNet, 0.99 for 100 and 300, 0.996 for 1000.
     """
 
+    knows_its_end = True
+
     def __init__(self, encoder: Backbone, dim: int = 256, hidden_dim: int = 4096, ema_momentum: float = 0.99) -> None:
         super().__init__(encoder)
         if not 0 <= ema_momentum <= 1:

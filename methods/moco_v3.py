@@ -30,6 +30,8 @@ class MoCoV3(PairMethod):
             None: on a ViT, and only there, since other kinds have none that the paper speaks of.
     """
 
+    knows_its_end = True
+
     def __init__(
         self,
         encoder: Backbone,

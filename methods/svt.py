@@ -37,6 +37,7 @@ class SVT(Method):
     """
 
     views = ("a", "b")
+    knows_its_end = True
     centre: Tensor
 
     def __init__(

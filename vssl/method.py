@@ -5,7 +5,7 @@ Lightning's hooks live here and nowhere else, so that a method's file holds only
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, ClassVar, Literal, TypedDict, cast
 
 from vssl import _torchvision  # noqa: F401  (before Lightning, which imports torchvision)
 
@@ -68,6 +68,9 @@ class Method(pl.LightningModule):
 
     views: tuple[str, ...] = ("clip",)
     encoder: Backbone
+    # Whether something besides the learning rate follows the share of all steps that is done, as a momentum on a cosine
+    # does. Where nothing does, trainings of different length are equal until their learning rates part.
+    knows_its_end: ClassVar[bool] = False
 
     def __init__(self, encoder: Backbone) -> None:
         super().__init__()

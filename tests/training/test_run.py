@@ -18,8 +18,9 @@ from vssl.config.compose import compose
 from vssl.config.errors import UserError, WorkError
 from vssl.method import Progress
 from vssl.records.record import read_record
+from vssl.records.run_config import differences
 from vssl.training.callbacks import Checkpoints
-from vssl.training.run import BACKBONE, LAST, differences, pretrain
+from vssl.training.run import BACKBONE, LAST, pretrain
 
 
 def run(words: list[str]) -> Path:

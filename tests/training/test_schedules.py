@@ -46,6 +46,14 @@ def test_constant_after_warmup() -> None:
     assert [schedule.factor(step, 1000) for step in (0, 50, 100, 999)] == [0, 0.5, 1, 1]
 
 
+def test_cooldown_is_flat_and_then_one_minus_a_square_root() -> None:  # arXiv:2405.18392, section 4
+    schedule = Schedule(after="cooldown", warmup_steps=10, cooldown_fraction=0.2, floor=0.1)
+    factors = [schedule.factor(step, 100) for step in range(101)]
+    assert factors[5] == 0.5 and set(factors[10:81]) == {1.0}
+    assert factors[85] == pytest.approx(1 - 0.9 * 0.5) and factors[100] == pytest.approx(0.1)
+    assert schedule.stable_until(100) == 80 and schedule.stable_until(11) == 10  # never before the warm-up's end
+
+
 @pytest.mark.parametrize("inclusive", [False, True])
 def test_warmup_may_be_as_long_as_the_run(inclusive: bool) -> None:
     schedule = Schedule(warmup_fraction=1.0, inclusive=inclusive)

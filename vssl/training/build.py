@@ -160,7 +160,10 @@ class Study:
     @cached_property
     def steps(self) -> int:
         """Optimiser steps that the budget pays for."""
-        return self.budget.to_steps(
+        return self.steps_of(self.budget)
+
+    def steps_of(self, budget: Budget) -> int:
+        return budget.to_steps(
             batch_size=self.train.batch_size,
             batches_per_epoch=self.datamodule.sampler().batches_per_epoch,
             views=len(self.views.positions),

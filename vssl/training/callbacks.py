@@ -10,7 +10,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,10 +26,14 @@ from vssl.datamodule import VideoDataModule
 from vssl.method import Method
 from vssl.ranks import gather
 from vssl.records.atomic import atomic, refused, write_text
+from vssl.training.energy import Energy
 from vssl.training.memory import peak_bytes
 from vssl.video.draws import sample_keys
 
 logger = logging.getLogger(__name__)
+
+CURVES = "metrics.csv"
+KEPT = "step-{}.ckpt"
 
 
 class StepSeed(pl.Callback):
@@ -73,12 +77,18 @@ class Probe(StepCallback):
 
 
 class Meter(StepCallback):
-    """Wall time of the whole training over all its starts, the share of it spent waiting for clips, and at the end the
-    peak memory of all ranks together."""
+    """Wall time of the whole training over all its starts, the share of it spent waiting for clips, the energy where
+    GPUs tell it, and at the end the peak memory of all ranks together.
 
-    def __init__(self, datamodule: VideoDataModule, probe: Probe | None = None) -> None:
+    Args:
+        energy: of the GPUs of all ranks; what the probe uses is in it.
+    """
+
+    def __init__(self, datamodule: VideoDataModule, probe: Probe | None = None, energy: Energy | None = None) -> None:
         super().__init__()
-        self.datamodule, self.probe = datamodule, probe
+        self.datamodule, self.probe, self.energy = datamodule, probe, energy or Energy(0)
+        self._before: float | None = 0.0  # joules of former starts
+        self._energy_mark: float | None = None
         self._probed = 0.0
         self.seconds = 0.0
         self.waited = 0.0
@@ -89,6 +99,7 @@ class Meter(StepCallback):
         super().on_train_start(trainer, pl_module)
         self._mark = time.perf_counter()
         self._probed = self.probe.seconds if self.probe else 0.0
+        self._energy_mark = self.energy.joules()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         now = time.perf_counter()
@@ -106,11 +117,20 @@ class Meter(StepCallback):
     def wait_share(self) -> float:
         return self.waited / self.seconds if self.seconds else 0.0
 
+    @property
+    def joules(self) -> float | None:
+        """Of all starts up to now; None where one of them had no counter."""
+        now = self.energy.joules()
+        if self._before is None or self._energy_mark is None or now is None:
+            return None
+        return self._before + now - self._energy_mark
+
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "waited": self.waited}
+        return {"seconds": self.seconds, "waited": self.waited, "joules": self.joules}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds, self.waited = state_dict["seconds"], state_dict["waited"]
+        self._before = state_dict.get("joules")
 
 
 class Curves(StepCallback):
@@ -247,11 +267,15 @@ class Checkpoints(StepCallback):
         name: the method's, for messages.
         curves: hold the loss of the step, averaged over micro-batches and ranks.
         cures: the settings that usually help where numbers are not finite any more.
+        kept: after these steps one more is written, `step-N.ckpt`, that nothing takes the place of.
     """
 
-    def __init__(self, path: Path, every: int, name: str, curves: Curves, cures: str) -> None:
+    def __init__(
+        self, path: Path, every: int, name: str, curves: Curves, cures: str, kept: Collection[int] = ()
+    ) -> None:
         super().__init__()
         self.path, self.every, self.name, self.curves, self.cures = path, every, name, curves, cures
+        self.kept = kept
         self._saved_step: int | None = None
         self._signal: int | None = None
         self._former: dict[int, Any] = {}
@@ -278,18 +302,23 @@ class Checkpoints(StepCallback):
         self._signal = max(gather(self._signal or (signal.SIGINT if trainer.should_stop else 0))) or None
         if self._signal is not None or step % self.every == 0 or step == trainer.max_steps:
             self.save(trainer, pl_module)
+        if step in self.kept:
+            self._write(trainer, pl_module, self.path.with_name(KEPT.format(step)))
         if self._signal is not None:
             raise SystemExit(128 + self._signal)
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write(trainer, pl_module, self.path)
+        self._saved_step = trainer.global_step
+
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, path: Path) -> None:
         if not all(bool(torch.isfinite(weights).all()) for weights in pl_module.parameters()):
             raise self._not_finite(f"weights of {self.name} are not finite after step {trainer.global_step}")
         if trainer.is_global_zero:
-            with atomic(self.path) as temporary:
+            with atomic(path) as temporary:
                 trainer.save_checkpoint(temporary)
         else:
-            trainer.save_checkpoint(self.path)  # writes nothing, and waits for rank 0
-        self._saved_step = trainer.global_step
+            trainer.save_checkpoint(path)  # writes nothing, and waits for rank 0
 
     def _not_finite(self, what: str) -> WorkError:
         good = f"the last good checkpoint is {self.path}, of step {self._saved_step}"

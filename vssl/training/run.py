@@ -1,7 +1,6 @@
 """One pretraining from its folder's first file to its record; the same call again goes on or finds it done."""
 
 import datetime
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,16 +18,17 @@ from safetensors.torch import save
 from vssl.config.compose import Composed
 from vssl.config.errors import UserError, WorkError
 from vssl.config.render import to_yaml
-from vssl.config.sets import as_alone
 from vssl.listed import lists_of, missing_of
 from vssl.records.atomic import refused, remove_leftovers, writable, write_bytes, write_text
 from vssl.records.environment import environment
 from vssl.records.folders import BACKBONE, RECORD
 from vssl.records.locks import FolderLock
 from vssl.records.record import read_record, write_record
-from vssl.records.run_config import CONFIG, read_config
+from vssl.records.run_config import CONFIG, other_than
+from vssl.training.branches import Branch, branch_of, check_branches, kept_steps
 from vssl.training.build import Study, assemble, ranks_of
-from vssl.training.callbacks import Announce, Checkpoints, Curves, Meter, Probe
+from vssl.training.callbacks import CURVES, Announce, Checkpoints, Curves, Meter, Probe
+from vssl.training.energy import Energy
 from vssl.training.health import Health
 from vssl.training.launch import Place, Ranks
 from vssl.training.memory import keep_freed, reset_peak
@@ -38,12 +38,6 @@ from vssl.training.settings import cores
 from vssl.training.timing import Clock
 
 LAST = "checkpoints/last.ckpt"
-
-# What may differ between two starts of one run: where it lies, how fast it goes, who watches.
-_MAY_DIFFER = (
-    "run", "logger", "eval", "backbone.weights", "data.prepared_gb", "data.max_bad_fraction",
-    "data.max_missing_fraction", "data.outside_root",
-)  # fmt: skip
 
 
 def pretrain(
@@ -69,6 +63,7 @@ def pretrain(
     if not (out := Path(bound["run"]["out"])).exists():
         writable(out, keep=False)  # before a made data set is written; what is finished may lie on a read-only disk
     study.check()
+    check_branches(study)
     folder = study.folder
     if known is not None:
         known(folder)
@@ -81,11 +76,14 @@ def pretrain(
             remove_leftovers(place)
         write_text(folder / CONFIG, to_yaml(study.bound))
         record = _first_record(study)
-        if steps := _steps_of(folder):
+        former = _former(folder)
+        if steps := former.get("budget", {}).get("steps"):  # timed again, a budget in seconds would be another one
             study.steps = record["budget"]["steps"] = steps
+        branch = None if (folder / LAST).exists() else branch_of(study)
+        record["branch"] = branch.told if branch else former.get("branch")
         write_record(folder, record)
         try:
-            _fit(study, folder, record, console, probe(study) if probe else None)
+            _fit(study, folder, record, console, probe(study) if probe else None, branch)
         except BaseException as error:
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 failed = {"status": "failed", "error": _last_line(error), "finished": _now()}
@@ -96,13 +94,18 @@ def pretrain(
     return folder
 
 
-def _fit(study: Study, folder: Path, record: dict[str, Any], console: Console, probe: Probe | None) -> None:
+def _fit(
+    study: Study, folder: Path, record: dict[str, Any], console: Console, probe: Probe | None, branch: Branch | None
+) -> None:
     if study.budget.seconds is not None and "steps" not in record["budget"]:
         say(study, folder, "some steps are timed, which tells how many a budget in seconds is", console)
     study.prepare()
     record["budget"]["steps"] = study.steps
     write_record(folder, record)
     say(study, folder, describe(study), console)
+    if branch:
+        branch.copy(folder / LAST)
+        say(study, folder, f"begins with step {branch.step} of {branch.trunk}, and cools down", console)
     if missing := missing_of(study.datamodule):
         say(study, folder, missing, console)
     if mixture := study.datamodule.sampler().mixture:
@@ -160,15 +163,23 @@ def _trainer(
     study: Study, folder: Path, console: Console, place: Place | None, probe: Probe | None = None
 ) -> tuple[Meter, Health, pl.Trainer]:
     """The same callbacks on every rank, since some of them gather; the probe is rank 0's alone."""
-    meter = Meter(study.datamodule, probe)
+    # One process asks for all; of GPUs of other machines it knows nothing.
+    gpus = study.devices if _on_gpu(study) and (place is None or place.nodes == 1) else 0
+    meter = Meter(study.datamodule, probe, Energy(gpus))
     health = Health(study.run.health_steps)
     rows = [health.row, *([probe.row] if probe else [])]
-    curves = Curves(folder / "metrics.csv", study.datamodule, meter, study.train.batch_size, rows)
-    checkpoints = Checkpoints(folder / LAST, study.run.save_steps, study.choices["method"], curves, study.cures)
+    curves = Curves(folder / CURVES, study.datamodule, meter, study.train.batch_size, rows)
+    checkpoints = Checkpoints(
+        folder / LAST, study.run.save_steps, study.choices["method"], curves, study.cures, kept_steps(study)
+    )
     bar = Bar(study.choices["method"], curves, meter, console)
     announce = Announce(health.warning, lambda text: say(study, folder, text, console))
     watching = [meter, health, *([probe] if probe else []), curves, bar, announce, checkpoints]
     return meter, health, study.trainer(watching, folder, place)
+
+
+def _on_gpu(study: Study) -> bool:
+    return torch.cuda.is_available() and study.run.device != "cpu"
 
 
 def _told(health: Health, probe: Probe | None) -> str:
@@ -271,19 +282,17 @@ def _first_record(study: Study) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _steps_of(folder: Path) -> int | None:
-    """The steps that a former start has settled on: timed again, a budget in seconds would be others."""
+def _former(folder: Path) -> dict[str, Any]:
+    """What a former start has recorded; nothing where there was none."""
     try:
-        steps = read_record(folder)["budget"]["steps"]
-    except (UserError, KeyError):
-        return None
-    return int(steps)
+        return read_record(folder)
+    except UserError:
+        return {}
 
 
 def _budget(study: Study, meter: Meter) -> dict[str, Any]:
     samples = study.steps * study.train.batch_size
     views = [view for _, view in study.views.positions]
-    on_gpu = torch.cuda.is_available() and study.run.device != "cpu"
     return {
         "planned": study.budget.planned(),
         "steps": study.steps,
@@ -293,10 +302,10 @@ def _budget(study: Study, meter: Meter) -> dict[str, Any]:
         "frames": samples * sum(view.frames for view in views),
         "flops": study.flops_per_step * study.steps,
         "seconds": round(meter.seconds, 2),
-        "gpu_hours": round(meter.seconds * study.devices / 3600, 4) if on_gpu else 0.0,
-        "energy_joules": None,
+        "gpu_hours": round(meter.seconds * study.devices / 3600, 4) if _on_gpu(study) else 0.0,
+        "energy_joules": round(meter.joules, 1) if meter.joules is not None else None,
         "peak_memory_host_bytes": meter.peak_bytes,
-        "peak_memory_device_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
+        "peak_memory_device_bytes": torch.cuda.max_memory_allocated() if _on_gpu(study) else None,
         "data_wait_share": round(meter.wait_share, 4),
         "parameters": sum(p.numel() for p in study.method.exported.parameters()),
         "effective_batch": study.train.batch_size,
@@ -307,12 +316,7 @@ def _is_done(folder: Path, bound: dict[str, Any]) -> bool:
     """Whether this very run is finished; another configuration in its folder is refused."""
     if not (folder / CONFIG).exists():
         return False
-    different = [
-        f"{key}: there {there!r}, now {now!r}"
-        for key, there, now in differences(read_config(folder), bound)
-        if as_alone(key) not in _MAY_DIFFER and key.split(".")[0] not in _MAY_DIFFER
-    ]
-    if different:
+    if different := other_than(folder, bound):
         shown = "\n  ".join(different[:12])
         raise UserError(
             f"{folder} holds a run with another configuration:\n  {shown}", "choose another run.name or run.out"
@@ -320,21 +324,6 @@ def _is_done(folder: Path, bound: dict[str, Any]) -> bool:
     if not (folder / RECORD).exists() or not (folder / BACKBONE).exists():
         return False
     return bool(read_record(folder)["status"] == "done")
-
-
-def differences(there: Any, now: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """(dotted key, value there, value now) for every leaf that differs."""
-    if isinstance(there, dict) and isinstance(now, dict):
-        return [
-            found
-            for key in sorted({*there, *now})
-            for found in differences(there.get(key), now.get(key), f"{where}.{key}" if where else key)
-        ]
-    if isinstance(there, list | tuple) and isinstance(now, list | tuple):
-        same = len(there) == len(now) and not any(differences(*pair) for pair in zip(there, now, strict=True))
-        return [] if same else [(where, there, now)]
-    same = there == now or (isinstance(there, float) and isinstance(now, float) and math.isclose(there, now))
-    return [] if same else [(where, there, now)]
 
 
 def say(study: Study, folder: Path, text: str, console: Console) -> None:

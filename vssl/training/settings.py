@@ -52,6 +52,10 @@ class Run:
         health_steps: optimiser steps between two measurements of the features' spread.
         probe_times: how often in a training kNN on held-back training videos is asked; 0: never.
         probe_videos: training videos that this takes, at most.
+        branches: budgets of shorter runs, in the unit of this one's: where each of them begins to cool down a
+            checkpoint is kept (`optim.schedule.after=cooldown`).
+        branch_of: folder of the longer run whose checkpoint this one begins with. It ends with the very weights that
+            it would have come to alone, and costs its cool-down.
     """
 
     out: str = "runs"
@@ -64,6 +68,8 @@ class Run:
     health_steps: int = 20
     probe_times: int = 10
     probe_videos: int = 512
+    branches: tuple[float, ...] = ()
+    branch_of: str | None = None
 
     def __post_init__(self) -> None:
         least = {"workers": 0, "threads": 1, "devices": 1, "save_steps": 1, "health_steps": 1, "probe_times": 0}

@@ -1,5 +1,6 @@
 """What an optimiser step takes on this machine, measured on some real ones that nothing is kept of."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Mapping
@@ -34,8 +35,7 @@ class Clock(StepCallback):
     @property
     def seconds(self) -> list[float]:
         """Of every step after the warm-up."""
-        ends = self._ends[WARM_UP - 1 :]
-        return [later - earlier for earlier, later in zip(ends, ends[1:], strict=False)]
+        return [later - earlier for earlier, later in itertools.pairwise(self._ends[WARM_UP - 1 :])]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if not self.stepped(trainer):
