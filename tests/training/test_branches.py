@@ -57,11 +57,19 @@ def test_a_branch_that_has_begun_goes_on_without_its_trunk(tiny: list[str], trun
     assert all(torch.equal(tensor, weights[name]) for name, tensor in load_file(again / BACKBONE).items())
 
 
+def test_a_trunk_without_a_checkpoint_that_early_saves_nothing(
+    tiny: list[str], trunk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [*tiny, *COOLDOWN, "method=simsiam", "budget.samples=24", f"run.branch_of={trunk}"]
+    record = read_record(run(words))
+    assert record["status"] == "done" and record["branch"] is None
+    assert "no checkpoint from before step 2" in caplog.text and "that run keeps those of steps 3" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["optim.base_lr=0.5"], "that run is another one:\n  optim.base_lr"),
-        (["budget.samples=24"], "no checkpoint from before step 2, .* it keeps those of steps 3"),
         (["run.branch_of=runs/nowhere"], "runs/nowhere: there is no run"),
     ],
 )
@@ -80,8 +88,9 @@ def test_what_cannot_be_a_branch(tiny: list[str], trunk: Path, words: list[str],
             ["method=simsiam", *SHARE_OF_ALL],
             "the warm-up is a share of all steps",
         ),
-        (["method=byol"], "method=byol has settings of its own"),
-        (["method=lstcl"], "method=lstcl has settings of its own"),
+        (["method=byol"], "BYOL has settings of its own"),
+        (["method=lstcl"], "LSTCL has settings of its own"),
+        (["method=simsiam", "budget.samples=null", "budget.seconds=9"], "timed for each run by itself"),
         (["method=simsiam", "optim.final_weight_decay=0.4"], "final_weight_decay is come to along all steps"),
     ],
 )

@@ -89,6 +89,8 @@ def told(todo: Plan, statuses: Mapping[str, str], estimate: Estimate) -> list[st
         + (f", {encoders} encoders without training" if encoders else "")
         + (f"; {todo.excluded} combinations left out" if todo.excluded else "")
     ]
+    if branches := sum(trial.trunk is not None for trial in todo.trials):
+        lines.append(f"{branches} of the trainings begin with the checkpoint of a longer one, and only cool down")
     done = sum(status == "done" for status in statuses.values())
     if done:
         lines.append(f"{done} are done already")

@@ -14,6 +14,7 @@ from vssl.sweeps.plan import Trial
 from vssl.sweeps.work import placed
 from vssl.training.budgets import Budget
 from vssl.training.build import Study, assemble
+from vssl.training.optimisers import Optimiser
 
 MOST_PROBES = 12
 # A step takes as long whatever these are.
@@ -79,7 +80,10 @@ def _cost(trial: Trial, study: Study, seconds_a_step: float) -> Cost:
         flops_per_step=lambda: study.flops_per_step,
         seconds_per_step=lambda: seconds_a_step,
     )
-    return Cost(steps, steps * seconds_a_step)
+    own = steps
+    if trial.trunk is not None:
+        own -= construct(trial.bound["optim"], Optimiser, "optim").schedule.stable_until(steps)
+    return Cost(steps, own * seconds_a_step)
 
 
 def _seconds_a_step(study: Study) -> float:

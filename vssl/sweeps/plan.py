@@ -13,6 +13,7 @@ from vssl.config.overrides import split_axes
 from vssl.records.hashes import hash_of
 from vssl.sweeps.axes import Axis, Setting, axes_of, key_of, word_of
 from vssl.sweeps.settings import Sweep, settings_of
+from vssl.sweeps.trunks import with_trunks
 from vssl.sweeps.variants import Composer, Variant, refuse_empty, variants
 
 # What an encoder without training depends on, of a bound configuration.
@@ -28,6 +29,7 @@ class Trial:
         values: {axis: value} of the axes that have more than one, as they are told.
         words: `key=value` that make it on the command line, without paths.
         encoder: one without training; None: the trial's own method trains one.
+        trunk: the longer trial whose checkpoint this one may begin with.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Trial:
     choices: dict[str, str]
     hashes: dict[str, str]
     encoder: str | None = None
+    trunk: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -139,6 +142,8 @@ def plan(
     space = Space(composer, tuple(axes), varied, settings.exclude) if settings.search else None
     made = {trial.id: trial for trial in (space.ends() if space else _trials(composer, axes, varied))}
     kept = _subset([trial for trial in made.values() if not _excluded(trial, settings.exclude)], settings)
+    if not space:
+        kept = with_trunks(kept)
     if not kept:
         what = "everything is excluded" if made else "an axis has no values"
         raise ConfigError(f"no trial is left: {what}", "see sweep.exclude and the values of the axes")

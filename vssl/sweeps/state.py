@@ -69,6 +69,7 @@ class Work:
     choices: dict[str, str]
     encoder: str | None
     pretraining: str | None
+    trunk: str | None = None
 
 
 class PlanState:
@@ -87,14 +88,9 @@ class PlanState:
         if self._work(trial.id) is None:
             (self.folder / trial.id).mkdir(parents=True, exist_ok=True)
             work = Work(
-                trial.name,
-                trial.values,
-                list(trial.words),
-                trial.bound,
-                trial.choices,
-                trial.encoder,
-                trial.pretraining,
-            )
+                trial.name, trial.values, list(trial.words), trial.bound, trial.choices, trial.encoder,
+                trial.pretraining, trial.trunk,
+            )  # fmt: skip
             write_json(self.folder / trial.id / PLAN, {"schema": SCHEMA, **asdict(work)})
 
     def work(self, trial_id: str) -> Work:

@@ -12,8 +12,9 @@ from vssl.config.compose import Composed
 from vssl.evaluation.online import online_probe
 from vssl.evaluation.run import evaluate
 from vssl.records.locks import Busy
+from vssl.records.run_config import CONFIG
 from vssl.sweeps.search_course import course_of
-from vssl.sweeps.state import Part, PlanState, Work
+from vssl.sweeps.state import Part, PlanState, TrialState, Work
 from vssl.training.run import pretrain
 
 Outcome = Literal["done", "failed", "busy"]
@@ -68,7 +69,7 @@ def _carry_out(state: PlanState, trial: str, console: Console) -> Outcome:
 
 def _made(state: PlanState, trial: str, work: Work, console: Console) -> tuple[list[Path], Part | None]:
     """The folders that the table shows, the run and its evaluations; and what of the trial was done, if not all."""
-    bound = placed(work.bound, state.sweep)
+    bound = placed(work.bound, state.sweep, _trunk(state, work))
     if work.encoder is not None:
         return evaluate(bound, work.choices, work.encoder, state.sweep, console=console, leave_out=True), None
 
@@ -88,9 +89,18 @@ def _made(state: PlanState, trial: str, work: Work, console: Console) -> tuple[l
     return [run, *evaluate(bound, work.choices, str(run), state.sweep, console=console, leave_out=True)], None
 
 
-def placed(bound: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _trunk(state: PlanState, work: Work) -> str | None:
+    """The run that this one may begin with, if it has come to its end and is still there."""
+    trunk = state.read(work.trunk) if work.trunk else TrialState()
+    if trunk.status != "done" or trunk.run is None or not (state.sweep / trunk.run / CONFIG).is_file():
+        return None
+    return str(state.sweep / trunk.run)
+
+
+def placed(bound: dict[str, Any], folder: Path, trunk: str | None = None) -> dict[str, Any]:
     """The configuration with its runs in the sweep's folder."""
-    return {**bound, "run": {**bound["run"], "out": str(folder), "name": None}}
+    own = {"out": str(folder), "name": None, **({"branch_of": trunk} if trunk else {})}
+    return {**bound, "run": {**bound["run"], **own}}
 
 
 def _last_line(error: BaseException) -> str:

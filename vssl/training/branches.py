@@ -1,5 +1,6 @@
 """Several budgets from one training: shorter ones begin with its checkpoints, and only cool down by themselves."""
 
+import logging
 import re
 import shutil
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from vssl.config.errors import ConfigError, UserError
+from vssl.method import Method
 from vssl.records.atomic import atomic
 from vssl.records.run_config import CONFIG, other_than
 from vssl.training.budgets import Budget
 from vssl.training.build import Study
 from vssl.training.callbacks import CURVES, KEPT
+from vssl.training.optimisers import Optimiser
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Branch:
 def check_branches(study: Study) -> None:
     """Raises ConfigError where trainings of another length are others from their first step."""
     asked = next((key for key in ("branches", "branch_of") if getattr(study.run, key)), None)
-    if asked and (reason := dependence(study)):
+    if asked and (reason := dependence(study.optimiser, type(study.method), study.budget)):
         raise ConfigError(f"run.{asked}: {reason}")
 
 
@@ -51,10 +54,10 @@ def kept_steps(study: Study) -> frozenset[int]:
 
 
 def branch_of(study: Study) -> Branch | None:
-    """What `run.branch_of` names.
+    """What `run.branch_of` names; None where it keeps no checkpoint from before this run's cool-down.
 
     Raises:
-        UserError: that run is another one, or keeps no checkpoint from before this one's cool-down.
+        UserError: there is no run, or it is another one than this but for its length.
     """
     if study.run.branch_of is None:
         return None
@@ -68,25 +71,29 @@ def branch_of(study: Study) -> Branch | None:
     kept = {step: path for path in trunk.glob(f"checkpoints/{KEPT.format('*')}") if (step := _step(path))}
     usable = [step for step in kept if step <= until]
     if not usable:
-        told = f"it keeps those of steps {', '.join(map(str, sorted(kept)))}" if kept else "it keeps none"
-        raise UserError(
-            f"{said}: no checkpoint from before step {until}, where this run begins to cool down; {told}",
-            "run.branches of the longer run says for which budgets it keeps one",
-        )
+        told = f"those of steps {', '.join(map(str, sorted(kept)))}" if kept else "none"
+        logging.getLogger("vssl").warning(
+            "%s: no checkpoint from before step %d, where this run begins to cool down; that run keeps %s. This one "
+            "trains from its first step; run.branches of the longer one says for which budgets it keeps one",
+            said, until, told,
+        )  # fmt: skip
+        return None
     return Branch(trunk, kept[max(usable)], max(usable))
 
 
-def dependence(study: Study) -> str | None:
+def dependence(optimiser: Optimiser, method: type[Method], budget: Budget) -> str | None:
     """What makes the first steps of a training depend on how many there are in all, if anything does."""
-    schedule = study.optimiser.schedule
+    schedule = optimiser.schedule
     if schedule.after == "cosine":
         return "optim.schedule.after=cosine falls from its first step on, cooldown at its end only"
     if schedule.warmup_steps is None and schedule.warmup_fraction > 0:
         return "the warm-up is a share of all steps; optim.schedule.warmup_steps says it in steps"
-    if study.optimiser.final_weight_decay is not None:
+    if optimiser.final_weight_decay is not None:
         return "optim.final_weight_decay is come to along all steps"
-    if study.method.knows_its_end:
-        return f"method={study.choices['method']} has settings of its own that follow the share of all steps done"
+    if method.knows_its_end:
+        return f"{method.__name__} has settings of its own that follow the share of all steps done"
+    if budget.seconds is not None:
+        return "a budget in seconds is timed for each run by itself"
     return None
 
 
