@@ -113,7 +113,7 @@ def test_table_prints_and_writes(
     write_all = Work(monkeypatch, "vssl.report.files", "write_all", [tmp_path / "table.md"])
     assert main(["table", str(tmp_path), f"out={tmp_path / 'a=b'}"]) == 0
     (((folder,), given),) = comparison.calls
-    assert folder == tmp_path and given.keys() == {"metrics", "selection"} and given["metrics"] == ("top1",)
+    assert folder == tmp_path and given["metrics"] == ("top1",)
     assert write_all.calls[0][0][1] == tmp_path / "a=b"
     assert capsys.readouterr().out == f"the table\n{tmp_path}/table.md\n"
 

@@ -1,12 +1,18 @@
 """`vssl table`: records to a comparison."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vssl.cli.arguments import Arguments
 from vssl.cli.command import Command, Key
 from vssl.cli.own_keys import own_arguments
 from vssl.config.errors import UserError
 from vssl.config.problems import listed
+
+if TYPE_CHECKING:
+    from vssl.report.beside import Beside
+    from vssl.report.selection import Selection
+    from vssl.report.table import Table
 
 BESIDE = "vssl.report.beside.Beside"
 SELECTION = "vssl.report.selection.Selection"
@@ -22,25 +28,40 @@ def run(arguments: Arguments) -> int:
     folder = Path(arguments.first or "runs")
     if not folder.is_dir():
         raise UserError(f"table: there is no folder {folder}", "give the folder that holds the runs, run.out of theirs")
-    from rich.console import Console
-
     from vssl.report.beside import Beside
-    from vssl.report.files import write_all
     from vssl.report.selection import Selection
     from vssl.report.table import comparison
 
     given_keys = own_arguments(arguments.overrides, {"": [Beside, Selection]})
     beside, selection = Beside(**given_keys[Beside]), Selection(**given_keys[Selection])
-    table = comparison(folder, metrics=beside.metrics, selection=selection)
     out = Path(arguments.own_paths.get("out", folder))
-    listings = beside.listings(table)
-    console = Console()
-    console.print(table.to_screen())
-    for listing in listings:
-        console.print(listing.to_screen())
-    files = write_all(table, out) + [file for listing in listings for file in listing.write(out)]
+    if selection.budget is not None:
+        return _by_budget(folder, out, selection.budget, beside, selection)
+    print(*_shown(comparison(folder, metrics=beside.metrics, selection=selection), beside, out), sep="\n")
+    return 0
+
+
+def _by_budget(folder: Path, out: Path, unit: str, beside: "Beside", selection: "Selection") -> int:
+    from vssl.report.levels import plot_levels
+    from vssl.report.table import by_budget
+
+    tables = by_budget(folder, unit, beside.metrics, selection)
+    files = [file for level, table in tables for file in _shown(table, beside, out / level.folder)]
+    if plot_levels(tables, picture := out / f"{unit}.png"):
+        files.append(picture)
     print(*files, sep="\n")
     return 0
+
+
+def _shown(table: "Table", beside: "Beside", out: Path) -> list[Path]:
+    """Prints the table and what stands below it, and writes them into files."""
+    from rich.console import Console
+
+    from vssl.report.files import write_all
+
+    listings = beside.listings(table)
+    Console().print(table.to_screen(), *[listing.to_screen() for listing in listings], sep="\n")
+    return write_all(table, out) + [file for listing in listings for file in listing.write(out)]
 
 
 def _diff(arguments: Arguments) -> int:
@@ -68,8 +89,10 @@ COMMAND = Command(
         "evaluation, then the cost. Rows that are not comparable are marked, with the difference named below. Also "
         "writes table.md, .csv, .tex and .png there, or into out=, and curves.png where runs were probed in training. "
         "metrics= shows other numbers than top-1; filter=, rows=, columns= and sort= choose, name and order what is "
-        "shown; pairs=true tests every two rows on the same test videos (pairs.md, .csv, .tex); ranks=true tells how "
-        "sure their order is, and whether the columns agree on it (ranks and agreement .md, .csv, .tex); reference= "
+        "shown; budget= compares the runs trained to one kind of budget: a table for each of its values, and a picture "
+        "of the numbers against them; pairs=true tests every two rows on the same test videos (pairs.md, .csv, .tex); "
+        "ranks=true tells how sure their order is, and whether the columns agree on it (ranks and agreement .md, .csv, "
+        ".tex); reference= "
         "puts published numbers beside the rows, not among them (published.md, .csv, .tex). --diff A B puts two runs "
         "side by side instead: configuration, data, commit, libraries, machine, budget, results; equal things are "
         "counted and left out."
@@ -88,6 +111,7 @@ COMMAND = Command(
         Key("rows", "keys that name the rows: rows=method,backbone.depth", SELECTION),
         Key("columns", "evaluations to show, in this order: columns=linear,motion/knn", SELECTION),
         Key("sort", "a column, a cost or a key to order rows by; sort=-motion/knn: highest first", SELECTION),
+        Key("budget", "steps, samples, flops, ...: a table for each such budget, of the runs trained to it", SELECTION),
         Key("pairs", "paired tests between all rows on the same test videos", BESIDE),
         Key("ranks", "the probability of each rank, and the agreement of the columns on it", BESIDE),
         Key("reference", "a set of published rows to stand beside: DATA_EVALUATION", BESIDE),

@@ -163,10 +163,15 @@ def budget_text(encoder: Encoder) -> str:
         if not isinstance(value, int | float):
             texts.append(f"{name}={value}")
             continue
-        unit, size = flop_unit(value) if name == "flops" else (name, 1)
-        amount = value / size
-        texts.append(f"{amount:,.0f} {unit}" if amount == int(amount) else f"{amount:,.4g} {unit}")
+        texts.append(amount(name, value))
     return " ".join(texts)
+
+
+def amount(name: str, value: float) -> str:
+    """`"12.3 TFLOP"` of flops, `"200 steps"` of steps."""
+    unit, size = flop_unit(value) if name == "flops" else (name, 1)
+    number = value / size
+    return f"{number:,.0f} {unit}" if number == int(number) else f"{number:,.4g} {unit}"
 
 
 def _difference(part: str, own: Encoder, other: Encoder) -> str:

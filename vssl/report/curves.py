@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 COLUMN = "probe_knn"
 
-_COLOURS = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a5fb0", "#b8862b", "#4aa3a2", "#a3476b", "#777777")  # one a row
-_STYLES = ("-", "--", ":", "-.")  # one a round of the colours
-_INK = "#333333"
+COLOURS = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a5fb0", "#b8862b", "#4aa3a2", "#a3476b", "#777777")  # one a row
+STYLES = ("-", "--", ":", "-.")  # one a round of the colours
+INK = "#333333"
 _FAR = 4  # from this ratio of the longest training to the shortest the axis of samples is logarithmic
 _NOTE = (
     "Online probe: kNN on training videos held back. A point inside a schedule is not what a training of that length "
@@ -71,12 +71,12 @@ def _figure(curves: Sequence[Curve], table: "Table") -> Figure:
     figure = Figure(figsize=(6.6, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     heading = "\n".join(textwrap.wrap(f"unfinished schedule · {table.title}", 62))
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold", color=_INK, parse_math=False)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK, parse_math=False)
     panel = figure.subplots()
     places = {row: place for place, row in enumerate(dict.fromkeys(curve.row for curve in curves))}
     for row, place in places.items():
         own = [curve for curve in curves if curve.row == row]
-        colour, style = _COLOURS[place % len(_COLOURS)], _STYLES[place // len(_COLOURS) % len(_STYLES)]
+        colour, style = COLOURS[place % len(COLOURS)], STYLES[place // len(COLOURS) % len(STYLES)]
         for curve in own if len(own) > 1 else []:
             panel.plot(*_xy(curve.points), color=colour, linewidth=0.7, alpha=0.3)
         mean = _xy(_mean(own))
@@ -87,15 +87,15 @@ def _figure(curves: Sequence[Curve], table: "Table") -> Figure:
     else:
         panel.set_xlim(left=0)
     panel.set_ylim(bottom=0)
-    panel.set_xlabel("samples, repeats counted", fontsize=8, color=_INK)
-    panel.set_ylabel("kNN top-1 on training videos, %", fontsize=8, color=_INK)
+    panel.set_xlabel("samples, repeats counted", fontsize=8, color=INK)
+    panel.set_ylabel("kNN top-1 on training videos, %", fontsize=8, color=INK)
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    panel.tick_params(length=0, labelsize=8, colors=_INK)
+    panel.tick_params(length=0, labelsize=8, colors=INK)
     panel.grid(color="#e6e6e6", linewidth=0.8)
     panel.set_axisbelow(True)
     for side in ("top", "right", "left", "bottom"):
         panel.spines[side].set_visible(False)
-    legend = figure.legend(loc="outside right upper", fontsize=8, frameon=False, labelcolor=_INK)
+    legend = figure.legend(loc="outside right upper", fontsize=8, frameon=False, labelcolor=INK)
     for text in legend.get_texts():
         text.set_parse_math(False)
     letters = "".join(table.rows[row].letters for row in places)

@@ -25,11 +25,19 @@ class Selection:
         columns: evaluations to show, in this order: protocol, label, or label/protocol, with commas between.
         sort: a column, a cost (steps, samples, seconds, ...) or a key to order rows by; `-` before it: highest first.
             Rows that may not be ranked together stay apart.
+        budget: a kind of budget (steps, samples, clips, flops, seconds, epochs): a table for each value of it that runs
+            were trained to.
     """
 
     def __init__(
-        self, filter: str | None = None, rows: str | None = None, columns: str | None = None, sort: str | None = None
+        self,
+        filter: str | None = None,
+        rows: str | None = None,
+        columns: str | None = None,
+        sort: str | None = None,
+        budget: str | None = None,
     ) -> None:
+        self.budget = budget
         self.conditions = [_condition(text) for text in (filter or "").split(";") if text.strip()]
         self.rows, self.columns = _words(rows), _words(columns)
         self.sort = (sort or "").strip()

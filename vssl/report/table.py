@@ -10,6 +10,7 @@ from vssl.report import compare
 from vssl.report.detectable import detectable
 from vssl.report.gather import METRIC, gather
 from vssl.report.grid import Slot, cost_slots, result_slots
+from vssl.report.levels import Level, levels
 from vssl.report.names import name_rows
 from vssl.report.notes import counted, reading, same_clips, title, transductive
 from vssl.report.rows import Column, Row, columns_of, rows_of
@@ -72,6 +73,7 @@ def comparison(
     only: Collection[Path] | None = None,
     metrics: Sequence[str] = (METRIC,),
     selection: Selection | None = None,
+    level: Level | None = None,
 ) -> Table:
     """The table of everything that lies below `folder`.
 
@@ -79,11 +81,12 @@ def comparison(
         only: folders of runs or evaluations to take; None takes all.
         metrics: numbers to show of each evaluation, as records call them; one that has none of them shows its top-1.
         selection: rows and columns to show, names and order; None shows all.
+        level: the budget that runs were trained to; None takes any.
     Raises:
         UserError: no evaluation has one of `metrics`, or `selection` asks for what is not there.
     """
     found, selection = gather(Path(folder), only, metrics), selection or Selection()
-    part = selection.keep(found)
+    part = selection.keep(found) + (level.keep(found) if level else [])
     rows = rows_of(found)
     columns = columns_of((encoder for row in rows for encoder in row.encoders), metrics)
     columns = selection.ordered_columns(columns)
@@ -114,6 +117,21 @@ def comparison(
         + counted(rows),
         troubles=found.troubles,
     )
+
+
+def by_budget(
+    folder: Path, unit: str, metrics: Sequence[str] = (METRIC,), selection: Selection | None = None
+) -> list[tuple[Level, Table]]:
+    """A table for each budget of one kind that runs were trained to, the smallest first.
+
+    Args:
+        unit: a key of `budget`.
+    Raises:
+        UserError: no run was trained to such a budget, or as `comparison`.
+    """
+    found = gather(Path(folder), None, metrics)
+    (selection or Selection()).keep(found)
+    return [(one, comparison(folder, metrics=metrics, selection=selection, level=one)) for one in levels(found, unit)]
 
 
 def _order(row: Row, columns: Sequence[Column]) -> tuple[object, ...]:
