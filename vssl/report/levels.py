@@ -82,7 +82,10 @@ def plot_levels(tables: Sequence[tuple[Level, "Table"]], path_png: Path) -> bool
         text.set_parse_math(False)
     cells = [cell for _, table in tables for row in table.rows for cell in row.cells.values()]
     note = "\n".join(
-        textwrap.wrap(f"Every point is a training whose schedule ended there. {interval_legend(cells)}", 100)
+        textwrap.wrap(
+            f"Every point is a training whose schedule ended there. {interval_legend(cells).replace('bars', 'bands')}",
+            100,
+        )
     )
     figure.supxlabel(note, x=0.01, ha="left", fontsize=7.5, color="#666666", parse_math=False)
     with atomic(path_png) as temporary:
@@ -114,9 +117,13 @@ def _panel(
         )
     if column.chance is not None:
         panel.axhline(100 * column.chance, color=INK, linewidth=1.0, linestyle=":")
+    values = sorted({value for points in lines.values() for value, _ in points})
     panel.set_xscale("log")
+    panel.set_xticks(values, [amount(unit, value).rpartition(" ")[0] for value in values])
+    panel.set_xticks([], minor=True)
+    panel.set_ylim(bottom=0)
     panel.set_title(f"{column.label} · {column.head}", fontsize=9, color=INK, loc="left", parse_math=False)
-    panel.set_xlabel(unit, fontsize=8, color=INK)
+    panel.set_xlabel(amount(unit, max(values)).rpartition(" ")[2], fontsize=8, color=INK)
     panel.set_ylabel("%", fontsize=8, color=INK)
     panel.tick_params(length=0, which="both", labelsize=8, colors=INK)
     panel.grid(color="#e6e6e6", linewidth=0.8)
