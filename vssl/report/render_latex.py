@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vssl.report.grid import BELOW, NOTHING, Entry, Slot
+from vssl.report.render_markdown import CODE
 
 if TYPE_CHECKING:
     from vssl.report.table import Table
@@ -79,6 +80,10 @@ def _raised(letters: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text; a name in backquotes is set as code."""
-    safe = "".join(_SPECIAL.get(letter, letter) for letter in text.replace("\n", " "))
-    return re.sub(r"\\textasciigrave\{\}([\w\\.-]+)\\textasciigrave\{\}", r"\\texttt{\1}", safe)
+    """Plain text; a name or a command in backquotes is set as code."""
+    parts = re.split(CODE, text.replace("\n", " "))
+    return "".join(rf"\texttt{{{_safe(part[1:-1])}}}" if place % 2 else _safe(part) for place, part in enumerate(parts))
+
+
+def _safe(text: str) -> str:
+    return "".join(_SPECIAL.get(letter, letter) for letter in text)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vssl.report.table import Table
 
 
+CODE = r"(`[\w.-]+`|`vssl [^`]*`)"
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~&#$]")
 
 
@@ -50,7 +51,7 @@ def _raised(letters: str) -> str:
 def escaped(text: str) -> str:
     """Names hold underscores, settings stars and brackets, errors anything: none of it is markup.
 
-    But for a name in backquotes, which is code; what is code needs no escapes, and would show them.
+    But for a name or a command in backquotes, which is code; what is code needs no escapes, and would show them.
     """
-    parts = re.split(r"(`[\w.-]+`)", text.replace("\n", " "))
+    parts = re.split(CODE, text.replace("\n", " "))
     return "".join(part if place % 2 else _MARKUP.sub(r"\\\g<0>", part) for place, part in enumerate(parts))

@@ -68,6 +68,7 @@ class Search:
         self.names: dict[str, str] = {}
         self.trials: dict[str, Trial] = {}
         self.exhausted = False
+        self._composed: dict[tuple[float, ...], Trial | None] = {}
         for point in self.points:
             self._keep(point)
 
@@ -111,7 +112,11 @@ class Search:
         self.trials[trial.id], self.names[trial.id] = trial, trial.name
 
     def _trial(self, values: Mapping[str, float]) -> Trial | None:
-        return self.space.trial([axis.at(values[axis.key or POINTS]) for axis in self.space.axes])
+        key = tuple(values[axis.key or POINTS] for axis in self.space.axes)
+        if key not in self._composed:
+            settings = [axis.at(value) for axis, value in zip(self.space.axes, key, strict=True)]
+            self._composed[key] = self.space.trial(settings)
+        return self._composed[key]
 
     def begun(self) -> list[str]:
         """Trials of the points so far that are not over."""
