@@ -265,7 +265,7 @@ def test_an_encoder_without_tokens_is_refused(world: Any, encoder: Backbone, tmp
     with pytest.raises(
         UserError, match=rf"{type(encoder).__name__} gives one summary a clip; .*\n.*eval=linear"
     ) as caught:
-        Attentive().check_encoder(encoder)
+        Attentive().check_encoder(encoder, world.blobs(videos=(24, 8, 8)))
     assert caught.value.exit_code == 2
 
 
@@ -276,15 +276,16 @@ def test_tokens_that_are_too_large_are_refused_with_their_size(world: Any, encod
     with pytest.raises(
         UserError, match=r"tokens of 64 clips take 1.64e-05 GB, above features_gb=.*\n.*features_gb=1; else fewer"
     ):
-        protocol.run(encoder, task, tmp_path)
+        protocol.check_encoder(encoder, task)
     assert world.reader.opened == []
     Attentive(clips=2, features_gb=1, lrs=(1e-3,), weight_decays=(0.0,), epochs=1).run(encoder, task, tmp_path)
 
 
-def test_heads_that_do_not_divide_the_width_are_refused(encoder: Backbone) -> None:
+def test_heads_that_do_not_divide_the_width_are_refused(world: Any, encoder: Backbone) -> None:
+    task: Task = world.blobs(videos=(24, 8, 8))
     with pytest.raises(UserError, match=r"heads=5 does not divide .* 16\n.*heads=4 does"):
-        Attentive(heads=5).check_encoder(encoder)
-    Attentive(heads=4).check_encoder(encoder)
+        Attentive(heads=5).check_encoder(encoder, task)
+    Attentive(heads=4).check_encoder(encoder, task)
 
 
 def test_what_cannot_be_chosen_is_refused(world: Any) -> None:

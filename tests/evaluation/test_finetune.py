@@ -358,6 +358,15 @@ def test_a_training_that_diverges_stops_with_its_step_and_keeps_its_last_good_st
     assert not (tmp_path / CLASSIFIER).exists()
 
 
+def test_of_several_rates_one_that_diverges_is_told_and_the_others_go_on(world: Any, tmp_path: Path) -> None:
+    task = blobs(world)
+    protocol = Finetune(**{**EASY, "base_lrs": (0.05, 1e30), "min_lr": 0.0, "epochs": 2})
+    results = protocol.run(vit(), task, tmp_path)
+    assert results.chosen["base_lr"] == 0.05 and results.chosen["diverged_lrs"] == [1e30]
+    with pytest.raises(WorkError, match="diverged at every rate: the .* step"):
+        Finetune(**{**EASY, "base_lrs": (1e30, 1e31), "min_lr": 0.0, "epochs": 2}).run(vit(), task, tmp_path)
+
+
 def test_what_cannot_work_is_refused_before_a_video_is_read(world: Any) -> None:
     task = blobs(world)
     with pytest.raises(UserError, match="batch_size=128, and there are 80 videos") as few:

@@ -233,5 +233,5 @@ def test_rows_under_other_conditions_keep_their_letters(runs: Runs) -> None:
 def test_no_evaluation_in_common_is_a_listing_with_a_word(runs: Runs) -> None:
     runs.run("videomae", KNN)
     listing = pairs(comparison(runs.folder))
-    assert listing.lines == ["No two rows were evaluated on the same test videos in the same way."]
+    assert listing.lines == ["No two rows have an accuracy on the same test videos, got in the same way."]
     assert listing.to_markdown().strip() and listing.to_csv().count("\n") == 1

@@ -96,7 +96,7 @@ class Attentive(Protocol):
         if not len(task.carrying(task.train)):
             raise UserError(f"{self.name}: all training videos are in the select split; there is none to train on")
 
-    def check_encoder(self, encoder: Backbone) -> None:
+    def check_encoder(self, encoder: Backbone, task: Task) -> None:
         if type(encoder).tokens is Backbone.tokens or encoder.kind == "pixels":
             raise UserError(
                 f"{self.name}: {type(encoder).__name__} gives one summary a clip; it has no tokens to attend to",
@@ -109,6 +109,7 @@ class Attentive(Protocol):
                 f"eval.attentive.heads={self.heads} does not divide the width of the tokens, {encoder.embed_dim}",
                 f"eval.attentive.heads={near} does",
             )
+        self._check_size(encoder, task)
 
     def settings(self, task: Task) -> dict[str, Any]:
         return {
@@ -132,8 +133,7 @@ class Attentive(Protocol):
         }  # fmt: skip
 
     def run(self, encoder: Backbone, task: Task, out: Path) -> Results:
-        self.check_encoder(encoder)
-        self._check_size(encoder, task)
+        self.check_encoder(encoder, task)
         views = EvalViews(self.views.clips, 1, self.views.sampling)
         train, select = (labelled(encoder, samples, task, views, tokens=True) for samples in (task.train, task.select))
         build = partial(self._head, encoder.embed_dim, len(task.classes))

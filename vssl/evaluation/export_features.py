@@ -53,7 +53,7 @@ class ExportFeatures(Protocol):
         if not any(len(samples) for samples in _lists(task).values()):
             raise UserError("eval=features: the data set has no videos")
 
-    def check_encoder(self, encoder: Backbone) -> None:
+    def check_encoder(self, encoder: Backbone, task: Task) -> None:
         if self.tokens:
             require_tokens(encoder)
 

@@ -137,7 +137,7 @@ class Protocol(ABC):
     def settings(self, task: Task) -> dict[str, Any]:
         """This protocol's part of the stamp: features, head, optimiser, grid, selection."""
 
-    def check_encoder(self, encoder: Backbone) -> None:  # noqa: B027 (most protocols read any encoder)
+    def check_encoder(self, encoder: Backbone, task: Task) -> None:  # noqa: B027 (most protocols read any encoder)
         """Raises UserError where the encoder lacks what this protocol reads of it, before anything is written."""
 
     def check(self, task: Task) -> None:

@@ -98,7 +98,7 @@ def evaluate(
             _say(console, f"{subject.who['name']}: left out: {reason}")
         jobs = [job for job in jobs if job in missing or _is_done(job.folder)]
     for job in missing:
-        job.protocol.check_encoder(subject.encoder)
+        job.protocol.check_encoder(subject.encoder, job.task)
         job.protocol.check(job.task)
     if missing:
         writable(subject.folder)
@@ -128,7 +128,7 @@ def _fit_for(subject: Subject, jobs: Sequence[Job]) -> tuple[list[Job], list[str
     fit, unfit = [], []
     for job in jobs:
         try:
-            job.protocol.check_encoder(subject.encoder)
+            job.protocol.check_encoder(subject.encoder, job.task)
             fit.append(job)
         except UserError as error:
             unfit.append(str(error).splitlines()[0])

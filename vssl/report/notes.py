@@ -33,10 +33,11 @@ def reading(rows: Sequence[Row], bare: Sequence[str]) -> list[str]:
     cells = [cell for row in rows for cell in row.cells.values()]
     if not cells:
         return ["No evaluation is finished."]
-    named = any(key[4] != METRIC for row in rows for key in row.cells)
-    other = ", or the number that a column names" if named else ""
-    lines = [f"Top-1 accuracy on test videos in %{other}. {_intervals(cells)}"]
-    if any(key[4] == MAP for row in rows for key in row.cells):
+    shown = {key[4] for row in rows for key in row.cells}
+    what = "Top-1 accuracy on test videos in %" if METRIC in shown else "Test videos, in %: what a column names"
+    other = ", or the number that a column names" if METRIC in shown and len(shown) > 1 else ""
+    lines = [f"{what}{other}. {_intervals(cells)}"]
+    if MAP in shown:
         lines.append(
             "map: mean average precision over classes, of videos that may carry several; no chance level is known."
         )

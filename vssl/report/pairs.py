@@ -10,6 +10,7 @@ import numpy as np
 
 from vssl.report.answers import Answers, NotPaired, read_once, same_videos
 from vssl.report.differences import told
+from vssl.report.gather import MAP
 from vssl.report.listing import Listing, Value
 from vssl.report.rows import Column, Row, by_seed
 from vssl.statistics import Paired, holm, mcnemar, paired_bootstrap, paired_over_seeds
@@ -163,7 +164,9 @@ def _p(value: float) -> str:
 
 def _reading(found: Sequence[Pair], table: "Table") -> list[str]:
     if not found:
-        return ["No two rows were evaluated on the same test videos in the same way."]
+        several = any(column.metric == MAP for column in table.columns)
+        map_ = " Mean average precision is no mean over videos, so that no pairs are tested on it." if several else ""
+        return [f"No two rows have an accuracy on the same test videos, got in the same way.{map_}"]
     lines = ["a − b in points of accuracy, on the same test videos for both."]
     if any(len(pair.seeds) == 1 for pair in found):
         lines.append(

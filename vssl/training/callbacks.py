@@ -257,6 +257,10 @@ class Announce(pl.Callback):
             self.say(text)
 
 
+class Diverged(WorkError):
+    """A loss or weights are no finite numbers."""
+
+
 class Checkpoints(StepCallback):
     """`last.ckpt` every `every` steps, at the end, and when a signal asks the run to stop.
 
@@ -320,9 +324,9 @@ class Checkpoints(StepCallback):
         else:
             trainer.save_checkpoint(path)  # writes nothing, and waits for rank 0
 
-    def _not_finite(self, what: str) -> WorkError:
+    def _not_finite(self, what: str) -> "Diverged":
         good = f"the last good checkpoint is {self.path}, of step {self._saved_step}"
-        return WorkError(
+        return Diverged(
             what,
             f"{good if self._saved_step else 'there is no checkpoint from before'}; {self.cures} are the usual cures",
         )

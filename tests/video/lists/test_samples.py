@@ -188,7 +188,7 @@ def test_the_advice_of_a_message_works(root: Path) -> None:
 
 
 def test_a_column_that_only_resembles_a_known_one_is_left_alone(root: Path) -> None:
-    assert read(root, "path,label,fold,folder,labels\na.mp4,x,0,f,1\nb.mp4,y,1,f,1\nc.mp4,x,1,f,1\nd.mp4,y,0,f,1\n")
+    assert read(root, "path,label,fold,folder,labelling\na.mp4,x,0,f,1\nb.mp4,y,1,f,1\nc.mp4,x,1,f,1\nd.mp4,y,0,f,1\n")
 
 
 def test_missing_root_and_manifest(tmp_path: Path) -> None:

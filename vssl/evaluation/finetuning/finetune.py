@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from vssl.backbones.base import Backbone
 from vssl.config.bind import construct
-from vssl.config.errors import UserError
+from vssl.config.errors import UserError, WorkError
 from vssl.evaluation.eval_views import CENTRE, EvalViews
 from vssl.evaluation.features import Labelled, labelled
 from vssl.evaluation.finetuning.classifier import Classifier, Network, network, set_drop_path
@@ -36,6 +36,7 @@ from vssl.evaluation.metrics import classification, merge, predictions
 from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.records.atomic import write_json
 from vssl.records.hashes import hash_of
+from vssl.training.callbacks import Diverged
 from vssl.training.optimisers import AdamW
 from vssl.training.run import LAST
 from vssl.training.schedules import Schedule
@@ -197,18 +198,31 @@ class Finetune(Protocol):
         if len(self.base_lrs) == 1:
             return self.base_lrs[0], {}
         judged = [self._judge(start, task, out / f"select-{base_lr:g}", base_lr, identity) for base_lr in self.base_lrs]
-        best = min(range(len(judged)), key=lambda place: (-judged[place]["top1"], judged[place]["loss"]))
-        told = {"select_top1": judged[best]["top1"], "select_loss": judged[best]["loss"]}
+        ended = [place for place, found in enumerate(judged) if "diverged" not in found]
+        if not ended:
+            raise WorkError(
+                f"finetune: training diverged at every rate: {judged[0]['diverged']}",
+                "give lower ones: eval.finetune.base_lrs=[...]",
+            )
+        best = min(ended, key=lambda place: (-judged[place]["top1"], judged[place]["loss"]))
+        told: dict[str, Any] = {"select_top1": judged[best]["top1"], "select_loss": judged[best]["loss"]}
+        if len(ended) < len(judged):
+            told["diverged_lrs"] = [lr for lr, found in zip(self.base_lrs, judged, strict=True) if "diverged" in found]
         at_edge = self.base_lrs[best] in (min(self.base_lrs), max(self.base_lrs))
         return self.base_lrs[best], {**told, "lr_at_edge": at_edge}
 
-    def _judge(self, start: Backbone, task: Task, folder: Path, base_lr: float, identity: str) -> dict[str, float]:
-        """Top-1 and loss on `select` of a training on `train`; kept, so that it is made once."""
+    def _judge(self, start: Backbone, task: Task, folder: Path, base_lr: float, identity: str) -> dict[str, Any]:
+        """Top-1 and loss on `select` of a training on `train`, or how it `diverged`; kept, so that it is made once."""
         begin(folder, identity)
         if (folder / JUDGED).is_file():
-            kept: dict[str, float] = json.loads((folder / JUDGED).read_text(encoding="utf-8"))
+            kept: dict[str, Any] = json.loads((folder / JUDGED).read_text(encoding="utf-8"))
             return kept
-        trained, _ = self._trained(start, task.train, task, folder, base_lr)
+        try:
+            trained, _ = self._trained(start, task.train, task, folder, base_lr)
+        except Diverged as error:
+            found: dict[str, Any] = {"diverged": str(error).splitlines()[0]}
+            write_json(folder / JUDGED, found)
+            return found
         by_parts = self.views.sampling == "segments"
         select = _read(trained, task.select, task, EvalViews(sampling="segments") if by_parts else CENTRE)
         logits, label = torch.from_numpy(select.centre()), torch.from_numpy(select.label)

@@ -32,6 +32,7 @@ class Labeller:
     Args:
         network: clips [B, C, T, H, W] -> logits [B, K].
         weights: its hash.
+        several: a video may carry several classes: each has a probability of its own.
     """
 
     network: nn.Module
@@ -40,6 +41,7 @@ class Labeller:
     label: str
     classes: tuple[str, ...]
     weights: str
+    several: bool = False
 
 
 class Probed(nn.Module):
@@ -132,7 +134,7 @@ def _probe(folder: Path) -> Labeller:
     network = Probed(encoder, probe, of_length_1=stamp.get("features") == FEATURES["l2"]).eval()
     return Labeller(
         network, _clip(stamp["clip"], bound), _views(stamp["clip"]), record["identity"]["label"],
-        tuple(record["classes"]), weights_hash(network),
+        tuple(record["classes"]), weights_hash(network), several=bool(stamp.get("multi_label")),
     )  # fmt: skip
 
 

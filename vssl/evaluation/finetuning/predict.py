@@ -165,7 +165,8 @@ def _scores(clips: Tensor, labeller: Labeller, settings: Predicting, device: str
     found = []
     for chunk in torch.split(clips, settings.batch_size):
         pixels = apply(chunk.to(device), draw(torch.zeros(len(chunk), dtype=torch.int64), 0, None, False))
-        found.append(labeller.network(pixels).float().softmax(dim=1).cpu())
+        logits = labeller.network(pixels).float()
+        found.append((logits.sigmoid() if labeller.several else logits.softmax(dim=1)).cpu())
     of_views = torch.cat(found)
     scores: NDArray[np.float32] = of_views.view(-1, labeller.views.count, of_views.shape[1]).mean(dim=1).numpy()
     return scores

@@ -1,9 +1,11 @@
 """Lists of videos by what is the same for all kinds of them: names, files, spans, classes."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from vssl.config.errors import UserError
 from vssl.video.lists.class_folders import read_folders
@@ -86,13 +88,23 @@ def one_set(sets: Sequence[VideoSet], name: str) -> VideoSet:
 
 
 def set_of_samples(name: str, samples: Samples, label: str | None, classes: Sequence[str]) -> VideoSet:
-    """A split of a data set, with the classes of one of its labels."""
-    index: Iterable[int] = samples.labels[label].tolist() if label in samples.labels else [-1] * len(samples)
-    columns = (samples.id.tolist(), samples.path.tolist(), samples.start_s.tolist(), samples.end_s.tolist(), index)
+    """A split of a data set, with the classes of one of its labels; several of a video are one class, `a|b`."""
+    columns = (
+        samples.id.tolist(), samples.path.tolist(), samples.start_s.tolist(), samples.end_s.tolist(),
+        _classes(samples, label, classes),
+    )  # fmt: skip
     return VideoSet(
         name,
         tuple(
-            Video(one.partition("#")[0], path, start_s, end_s, classes[number] if number >= 0 else "")
-            for one, path, start_s, end_s, number in zip(*columns, strict=True)
+            Video(one.partition("#")[0], path, start_s, end_s, name_of_class)
+            for one, path, start_s, end_s, name_of_class in zip(*columns, strict=True)
         ),
     )
+
+
+def _classes(samples: Samples, label: str | None, classes: Sequence[str]) -> list[str]:
+    if label in samples.multi:
+        return ["|".join(classes[place] for place in np.flatnonzero(row)) for row in samples.multi[label]]
+    if label not in samples.labels:
+        return [""] * len(samples)
+    return [classes[number] if number >= 0 else "" for number in samples.labels[label].tolist()]
