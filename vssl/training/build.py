@@ -15,7 +15,6 @@ from vssl import _torchvision  # noqa: F401  (before Lightning)
 # isort: split
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
 
 from vssl.backbones.base import Backbone
 from vssl.checkpoints.load import fill_from
@@ -35,6 +34,7 @@ from vssl.training.checkpoint_io import StreamedCheckpoints
 from vssl.training.flops import StepCost, step_cost
 from vssl.training.gradients import Gradients
 from vssl.training.launch import Place
+from vssl.training.loggers import loggers
 from vssl.training.optimisers import Optimiser
 from vssl.training.settings import Run, Train, TrainerOptions
 from vssl.training.timing import AT_MOST, seconds_per_step
@@ -214,7 +214,7 @@ class Study:
             # Batch statistics are those of the whole micro-batch where torch can gather them: on GPUs.
             sync_batchnorm=self.devices > 1 and torch.cuda.is_available() and self.run.device != "cpu",
             plugins=[StreamedCheckpoints(), *([place] if place else [])],
-            logger=self._loggers(folder) or False,
+            logger=(loggers(self.bound.get("logger") or {}, folder, self.bound) if folder else []) or False,
             callbacks=[StepSeed(self.seed), Gradients(self.train.clip_grad_norm), *callbacks],
             default_root_dir=folder,
             use_distributed_sampler=False,
@@ -222,14 +222,6 @@ class Study:
             enable_progress_bar=False,
             **{"enable_model_summary": False, "num_sanity_val_steps": 0, **options.options},
         )
-
-    def _loggers(self, folder: Path | None) -> list[Logger]:
-        node = self.bound.get("logger") or {}
-        if folder is None or "_target_" not in node:
-            return []
-        logger = construct(node, Logger, "logger", save_dir=str(folder))
-        assert isinstance(logger, Logger)
-        return [logger]
 
 
 @dataclass(frozen=True)

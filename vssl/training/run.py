@@ -31,6 +31,7 @@ from vssl.training.callbacks import CURVES, Announce, Checkpoints, Curves, Meter
 from vssl.training.energy import Energy
 from vssl.training.health import Health
 from vssl.training.launch import Place, Ranks
+from vssl.training.loggers import end
 from vssl.training.memory import keep_freed, reset_peak
 from vssl.training.optimisers import describe_rate
 from vssl.training.progress import Bar
@@ -154,8 +155,11 @@ def fit(
     start = _whole_checkpoint(folder / LAST)
     with Ranks(study.devices, {**ranks, "folder": str(folder), "start": start}) as others:
         meter, health, trainer = _trainer(study, folder, console, others.place, probe)
-        with _explained():
-            trainer.fit(study.method, study.datamodule, ckpt_path=start, weights_only=True)
+        try:
+            with _explained():
+                trainer.fit(study.method, study.datamodule, ckpt_path=start, weights_only=True)
+        finally:
+            end(trainer.loggers)
     return meter, health, trainer
 
 
