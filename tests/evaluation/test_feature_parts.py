@@ -1,5 +1,6 @@
 """Extraction that is cut off: what was read is kept, and the file at the end is that of an undisturbed one."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ from tests.evaluation.conftest import Gallery, Still
 from vssl.backbones.mean_frame import MeanFrame
 from vssl.evaluation import extraction
 from vssl.evaluation.eval_views import EvalViews
-from vssl.evaluation.feature_parts import Part, held, kept_plan, planned
+from vssl.evaluation.feature_parts import ABANDONED_PARTS_S, Part, held, kept_plan, planned
 from vssl.evaluation.features import features
 from vssl.evaluation.protocol import Task
 
@@ -139,3 +140,16 @@ def test_a_killed_holder_is_followed_and_a_living_one_waited_for(tmp_path: Path)
         assert not folder.exists()
     finally:
         process.kill()
+
+
+def test_parts_that_nobody_has_gone_on_with_for_long_go(
+    task: Task, pixels: MeanFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = stop(task, pixels, monkeypatch)
+    features(pixels, task.train, task, VIEWS)
+    assert parts.is_dir(), "somebody may go on with it"
+    long_ago = time.time() - ABANDONED_PARTS_S - 60
+    for file in (*parts.iterdir(), parts):
+        os.utime(file, (long_ago, long_ago))
+    features(pixels, task.select, task, VIEWS)
+    assert not parts.exists()

@@ -45,7 +45,8 @@ def test_what_is_imported_is_required(clone: Path, setup_cfg: configparser.Confi
     extras = [text for extra, text in setup_cfg["options.extras_require"].items() if extra not in ("test", "dev")]
     declared = [line for text in (setup_cfg["options"]["install_requires"], *extras) for line in lines(text)]
     known = {canonicalize_name(Requirement(line).name) for line in declared}
-    owners = {"umap": ["umap-learn"], **packages_distributions()}  # of another name, and an extra
+    # Extras of another name.
+    owners = {"umap": ["umap-learn"], "pynvml": ["nvidia-ml-py"], **packages_distributions()}
     missing = {
         module
         for path in (path for top in PACKAGES for path in (clone / top).rglob("*.py"))

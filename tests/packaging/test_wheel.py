@@ -59,7 +59,8 @@ def test_wheel_holds_code_and_configurations_and_nothing_else(wheel: Path, clone
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert configurations
-    assert held == code | configurations | {"vssl/py.typed", "vssl/report/reference.yaml"}
+    page = {"vssl/report/html/style.css", "vssl/report/html/script.js"}
+    assert held == code | configurations | page | {"vssl/py.typed", "vssl/report/reference.yaml"}
 
 
 def test_wheel_says_what_it_is(wheel: Path) -> None:

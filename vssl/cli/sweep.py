@@ -112,12 +112,13 @@ COMMAND = Command(
         "<run.out>/sweep/NAME. Killed at any moment and started again, it keeps what is finished, goes on with what "
         "was running, and tries again what failed. --dry-run shows the plan and what it will take. sweep.* shapes it "
         "(sweep.subset=20, sweep.retries=1, sweep.failed=leave), launcher= says where trials run (launcher.jobs=2: "
-        "two side by side here)."
+        "two side by side here). sweep.search=tpe or asha tries sweep.trials points of ranges instead, and chooses by "
+        "the online probe: docs/sweeps.md."
     ),
     examples=(
         "vssl sweep method=videomae,simsiam seed=0,1,2 scale=tiny",
         "vssl sweep method.mask_ratio=0.5,0.75,0.9 backbone=vit_nano scale=tiny launcher.jobs=2 --dry-run",
-        "vssl sweep status runs/sweep/seed-method",
+        "vssl sweep method=byol 'optim.base_lr=tag(log,interval(1e-4,1e-2))' sweep.search=tpe sweep.trials=20",
     ),
     run=run,
     first="NAME",

@@ -155,7 +155,9 @@ def _alone(path: Path) -> Backbone:
     if (facts := facts_of(opened, layout)) is None:
         raise UserError(f"{path}: the file alone does not tell its backbone", _KINDS)
     encoder = construct(facts.backbone, Backbone, "backbone")
-    fill_with(encoder, facts.backbone, opened, layout, str(path))
+    report = fill_with(encoder, facts.backbone, opened, layout, str(path))
+    # A notebook shows warnings alone; what stayed as it was drawn is one.
+    logging.getLogger("vssl").log(logging.WARNING if report.missing else logging.INFO, "%s", report.told())
     return encoder
 
 

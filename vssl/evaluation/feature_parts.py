@@ -7,8 +7,9 @@ are those of an undisturbed pass.
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +21,10 @@ from vssl.config.errors import WorkError
 from vssl.evaluation.feature_cache import Floats, read_features, write_features
 from vssl.evaluation.freeze import Moved
 from vssl.records.atomic import remove_leftovers, write_json
-from vssl.records.locks import waiting_lock
+from vssl.records.locks import is_held, waiting_lock
 
 PLAN = "plan.json"
+ABANDONED_PARTS_S = 30 * 86400.0
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +64,22 @@ def held(folder: Path) -> Iterator[None]:
                 if not isinstance(error.__cause__, FileNotFoundError):  # else its holder has just removed it
                     raise
         remove_leftovers(folder)
+        _remove_abandoned(folder)
         try:
             yield
         except (Moved, NotFinite):
             shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)
+
+
+def _remove_abandoned(own: Path) -> None:
+    """What was read for extractions beside `own` that nobody has gone on with for a long time."""
+    for folder in own.parent.glob(f"*{own.suffix}"):
+        with suppress(OSError):  # another process is at it, or has removed it
+            newest = max(file.stat().st_mtime for file in (folder, *folder.iterdir()))
+            if folder != own and time.time() - newest > ABANDONED_PARTS_S and not is_held(folder):
+                shutil.rmtree(folder)
 
 
 def planned(videos: int, devices: int, size: int) -> list[Part]:

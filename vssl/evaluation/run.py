@@ -22,6 +22,7 @@ from vssl.evaluation.protocol import Protocol, Results, Task
 from vssl.evaluation.settings import Evaluation
 from vssl.evaluation.subject import Subject, subject_of
 from vssl.evaluation.tasks import tasks_of, whole_task
+from vssl.listed import lists_of
 from vssl.records.atomic import atomic, remove_leftovers, writable
 from vssl.records.environment import environment
 from vssl.records.folders import eval_folder
@@ -104,7 +105,7 @@ def evaluate(
         writable(subject.folder)
     if subject.who["kind"] != "run" and not _is_done(subject.folder):
         writable(subject.folder)
-        write_record(subject.folder, _encoder_record(subject))
+        write_record(subject.folder, _encoder_record(subject, datamodule))
     made = sum(_carry_out(job, subject, console) for job in missing)
     if made < len(jobs):
         there = f"{len(jobs) - made} of {len(jobs)} evaluations were there already"
@@ -226,7 +227,7 @@ def _first_record(job: Job, subject: Subject) -> Record:
     }  # fmt: skip
 
 
-def _encoder_record(subject: Subject) -> Record:
+def _encoder_record(subject: Subject, data: VideoDataModule) -> Record:
     """The record of an encoder that no run of ours made: no views, no method, no training, and it cost nothing here."""
     nothing = ("steps", "epochs", "samples", "clips", "frames", "flops", "seconds", "gpu_hours", "effective_batch")
     return {
@@ -247,6 +248,7 @@ def _encoder_record(subject: Subject) -> Record:
             "parameters": sum(parameter.numel() for parameter in subject.encoder.parameters()),
         },
         "clips": None,
+        "lists": lists_of(data),
         "environment": environment(),
     }  # fmt: skip
 

@@ -272,6 +272,8 @@ def _seeded(record: Record) -> str:
 
 
 def _outcome(record: Record) -> str:
+    if record["status"] == "stopped":
+        return f"stopped by {record.get('stopped_by')}"
     if record["status"] != "failed":
         return f"not finished (status '{record['status']}')"
     lines = str(record.get("error") or "without a message").strip().splitlines()

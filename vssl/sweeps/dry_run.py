@@ -12,8 +12,8 @@ from vssl.sweeps.check import check_all
 from vssl.sweeps.estimate import Estimate, estimated
 from vssl.sweeps.plan import Plan, plan
 from vssl.sweeps.run import launcher_of
-from vssl.sweeps.search import check_search, refuse_search, told_space
-from vssl.sweeps.search_points import Points
+from vssl.sweeps.search.points import Points
+from vssl.sweeps.search.search import check_search, refuse_search, told_space
 from vssl.sweeps.state import PlanState
 
 ROWS = 40
@@ -71,9 +71,10 @@ def told_search(todo: Plan, estimate: Estimate) -> list[str]:
         most = ", less what is stopped early" if settings.search == "asha" else ""
         lines.append(
             f"about {_duration(each * settings.trials)} of training for all of them{most}, by {estimate.probed} timed "
-            "probes of points at the ends on this machine, one trial after the other"
+            f"probe{'s' * (estimate.probed != 1)} of points at the ends on this machine, one trial after the other"
         )
-    lines.append(f"{settings.finalists} of them will be evaluated, by the highest online probe.")
+    who = "point" if settings.finalists == 1 else f"{settings.finalists} points"
+    lines.append(f"Only the {who} with the highest online probe will be evaluated.")
     lines.append("The values and ends of every axis fit; nothing was started or written.")
     return lines
 

@@ -30,6 +30,7 @@ class Trial:
         words: `key=value` that make it on the command line, without paths.
         encoder: one without training; None: the trial's own method trains one.
         trunk: the longer trial whose checkpoint this one may begin with.
+        settings: {axis: value} of all axes, as they are told.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Trial:
     hashes: dict[str, str]
     encoder: str | None = None
     trunk: str | None = None
+    settings: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -135,7 +137,8 @@ def plan(
     fixed, axes = axes_of(settings, words)
     if not axes:
         what = f"{group}={name}: the file names" if name else "nothing varies: there is no NAME, and the words name"
-        raise ConfigError(f"{what} no axis and no points", "for example method=videomae,simsiam seed=0,1,2")
+        axis = "optim.base_lr=tag(log,interval(1e-4,1e-2))" if settings.search else "method=videomae,simsiam seed=0,1,2"
+        raise ConfigError(f"{what} no axis and no points", f"for example {axis}")
     refuse_empty(axes)
     composer = Composer(tuple(head), tuple(fixed), dict(paths), tuple(config_dirs))
     varied = tuple(axis.key for axis in axes if axis.key is not None and len(axis.settings) > 1)
@@ -191,12 +194,13 @@ def _prefixes(key: str) -> list[str]:
 
 def _trials(composer: Composer, axes: Sequence[Axis], varied: Sequence[str]) -> Iterator[Trial]:
     for variant in variants(composer, axes):
-        values = {
-            axis.key: setting.told
-            for axis, setting in zip(axes, variant.settings, strict=True)
-            if axis.key is not None and axis.key in varied
-        }
-        yield Trial(_name(variant, values), values, variant.words, variant.bound, variant.choices, variant.hashes)
+        pairs = zip(axes, variant.settings, strict=True)
+        settings = {axis.key: setting.told for axis, setting in pairs if axis.key is not None}
+        values = {key: told for key, told in settings.items() if key in varied}
+        name = _name(variant, values)
+        yield Trial(
+            name, values, variant.words, variant.bound, variant.choices, variant.hashes, settings=settings
+        )  # fmt: skip
 
 
 def _name(variant: Variant, values: Mapping[str, str]) -> str:
@@ -217,15 +221,15 @@ def _has(trial: Trial, key: str, wanted: Any) -> bool:
 
 def _looked_up(trial: Trial, key: str) -> Any:
     """An axis as told, a group's choice, or a dotted key of the bound configuration."""
-    if key in trial.values:
-        return trial.values[key]
+    if key in trial.settings:
+        return trial.settings[key]
     if key in trial.choices:
         return trial.choices[key]
     node: Any = trial.bound
     for place, part in enumerate(key.split(".")):
         if not isinstance(node, Mapping) or part not in node:
             if place == 0:
-                known = [*trial.values, *trial.choices, *trial.bound]
+                known = [*trial.settings, *trial.choices, *trial.bound]
                 raise ConfigError(f"sweep.exclude: there is no {key}{nearest(key, known)}")
             return None
         node = node[part]

@@ -21,7 +21,8 @@ from vssl.sweeps.plan import Plan, Trial, plan
 from vssl.sweeps.progress import Watched
 from vssl.sweeps.published import published_beside
 from vssl.sweeps.queue import Queue
-from vssl.sweeps.search import Search, SearchQueue, check_search, found, plan_of_chosen, refuse_search
+from vssl.sweeps.search.outcome import Found, found
+from vssl.sweeps.search.search import Search, SearchQueue, check_search, refuse_search
 from vssl.sweeps.state import PlanState, TrialState
 from vssl.sweeps.view import View
 
@@ -57,7 +58,8 @@ def sweep(
     failed: set[str] = set()
     notes: tuple[str, ...] = ()
     if todo.space:
-        todo, notes, failed = _searched(todo, state, launcher, console)
+        chosen, failed = _searched(todo, state, launcher, console)
+        todo, notes = chosen.todo, chosen.notes
     for trial in todo.trials:
         state.add(trial)
     failed |= _carried_out(todo, state, launcher, console)
@@ -86,17 +88,14 @@ def _carried_out(todo: Plan, state: PlanState, launcher: Launcher, console: Cons
     return queue.failed | left
 
 
-def _searched(
-    todo: Plan, state: PlanState, launcher: Launcher, console: Console
-) -> tuple[Plan, tuple[str, ...], set[str]]:
-    """The sweep of the points that a search has chosen, what is to be said of it, and the points that failed."""
+def _searched(todo: Plan, state: PlanState, launcher: Launcher, console: Console) -> tuple[Found, set[str]]:
+    """Tries the points of a search; what it came to, and the points that failed."""
     search = Search(todo, state)
     left = {one for one in search.begun() if todo.settings.failed == "leave" and state.read(one).status == "failed"}
     queue = SearchQueue(search, [one for one in search.begun() if one not in left])
     with View(todo.title, Watched(state, search.names), console) as view:
         launcher.run(todo.folder, queue, view.look)
-    chosen = found(search)
-    return plan_of_chosen(todo, chosen.trials), chosen.notes, queue.failed | left
+    return found(search), queue.failed | left
 
 
 def _is_whole(folder: Path, state: TrialState) -> bool:

@@ -23,7 +23,7 @@ class Sweep:
         subset_seed: of that draw. A larger subset of the same seed holds the smaller one.
         search: tries points of the axes instead of all of them, and chooses by the online probe, never by the test
             list: "tpe" learns from the points that have ended (Bergstra et al. 2011), "asha" draws them at random and
-            stops the worse ones early (Li et al. 2018, arXiv:1810.05934). Needs Optuna; see `vssl.sweeps.search`.
+            stops the worse ones early (Li et al. 2018, arXiv:1810.05934). Needs Optuna; see docs/sweeps.md.
         trials: how many points a search tries.
         search_seed: of its draws.
         finalists: how many points with the highest probe are evaluated when all have been tried; the others are not.

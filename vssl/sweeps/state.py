@@ -26,7 +26,6 @@ from vssl.sweeps.plan import Trial
 SCHEMA = 1
 PLAN, STATE, LOG = "plan.json", "trial.json", "log.txt"
 Status = Literal["waiting", "running", "interrupted", "done", "failed"]
-Part = Literal["stopped", "trained"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class TrialState:
         attempts: how often it was begun anew; going on after a kill is none.
         run: its folder relative to the sweep's; `shown` are those of its evaluations.
         error: last line of the last failure.
-        part: what of it was done, where that is not all: a search stopped it early, or did not have it evaluated.
+        part: what of it a search had done, where that is not all: "trained", and not evaluated, or "stopped by asha at
+            step 12".
         where: host and process that were last at it.
         started, finished: of the last attempt (ISO 8601, UTC).
     """
@@ -50,12 +50,17 @@ class TrialState:
     where: str | None = None
     started: str | None = None
     finished: str | None = None
-    part: Part | None = None
+    part: str | None = None
+
+    @property
+    def said(self) -> str:
+        """The status, and of a trial that was stopped by what and where."""
+        return self.part if self.status == "done" and self.part else self.status
 
     @property
     def told(self) -> str:
         """The status in a word."""
-        return self.part if self.status == "done" and self.part else self.status
+        return self.said.split()[0]
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class PlanState:
         status: Status,
         error: str | None = None,
         shown: tuple[str, ...] = (),
-        part: Part | None = None,
+        part: str | None = None,
     ) -> None:
         before = self.read(trial_id)
         self.write(trial_id, replace(before, status=status, error=error, shown=shown, part=part, finished=_now()))

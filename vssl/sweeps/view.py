@@ -66,7 +66,7 @@ class View:
                 continue
             self._told[one.trial] = status
             told = f": {one.state.error}" if status == "failed" else ""
-            self._print(f"{self.title}: {place} of {len(seen)}: {one.name}: {status}{told}")
+            self._print(f"{self.title}: {place} of {len(seen)}: {one.name}: {one.state.said}{told}")
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
@@ -93,7 +93,7 @@ def _cells(one: Seen) -> list[RenderableType]:
         bar = ProgressBar(total=progress.total, completed=progress.step, width=16)
     steps = f"{progress.step}/{progress.total or '?'}" if progress else ""
     left = _duration(progress.left_s) if progress and status == "running" else ""
-    return [Text(one.name), Text(status, STYLES[status]), bar, steps, left, Text(one.state.error or "", "red")]
+    return [Text(one.name), Text(one.state.said, STYLES[status]), bar, steps, left, Text(one.state.error or "", "red")]
 
 
 def summary(seen: Sequence[Seen]) -> str:

@@ -13,8 +13,8 @@ from vssl.evaluation.online import online_probe
 from vssl.evaluation.run import evaluate
 from vssl.records.locks import Busy
 from vssl.records.run_config import CONFIG
-from vssl.sweeps.search_course import course_of
-from vssl.sweeps.state import Part, PlanState, TrialState, Work
+from vssl.sweeps.search.course import course_of
+from vssl.sweeps.state import PlanState, TrialState, Work
 from vssl.training.run import pretrain
 
 Outcome = Literal["done", "failed", "busy"]
@@ -67,7 +67,7 @@ def _carry_out(state: PlanState, trial: str, console: Console) -> Outcome:
     return "done"
 
 
-def _made(state: PlanState, trial: str, work: Work, console: Console) -> tuple[list[Path], Part | None]:
+def _made(state: PlanState, trial: str, work: Work, console: Console) -> tuple[list[Path], str | None]:
     """The folders that the table shows, the run and its evaluations; and what of the trial was done, if not all."""
     bound = placed(work.bound, state.sweep, _trunk(state, work))
     if work.encoder is not None:
@@ -81,11 +81,12 @@ def _made(state: PlanState, trial: str, work: Work, console: Console) -> tuple[l
     try:
         run = pretrain(Composed(bound, work.choices), bound, console, probe, known)
     except SystemExit as end:
-        if course is None or course.part != "stopped" or end.code != 128 + signal.SIGINT:
+        if course is None or course.ended_by is None or end.code != 128 + signal.SIGINT:
             raise
-        return [], "stopped"
+        course.close()
+        return [], course.part
     if course is not None:
-        return [run], "trained"
+        return [run], course.part
     return [run, *evaluate(bound, work.choices, str(run), state.sweep, console=console, leave_out=True)], None
 
 

@@ -103,8 +103,8 @@ def set_of_samples(name: str, samples: Samples, label: str | None, classes: Sequ
 
 
 def _classes(samples: Samples, label: str | None, classes: Sequence[str]) -> list[str]:
-    if label in samples.multi:
-        return ["|".join(classes[place] for place in np.flatnonzero(row)) for row in samples.multi[label]]
-    if label not in samples.labels:
+    if label is None or label not in samples.labels:
         return [""] * len(samples)
+    if label in samples.multi:
+        return ["|".join(classes[place] for place in np.flatnonzero(row).tolist()) for row in samples.multi[label]]
     return [classes[number] if number >= 0 else "" for number in samples.labels[label].tolist()]

@@ -11,7 +11,7 @@ from typing import Any
 
 from vssl.config.errors import UserError
 from vssl.sweeps.axes import Axis
-from vssl.sweeps.search_points import Told
+from vssl.sweeps.search.points import Told
 from vssl.sweeps.settings import Sweep
 
 POINTS = "points"  # what the axis without a key is called
@@ -20,7 +20,7 @@ POINTS = "points"  # what the axis without a key is called
 def check_installed(search: str) -> None:
     """Raises UserError where Optuna is missing."""
     if importlib.util.find_spec("optuna") is None:
-        raise UserError(f"sweep.search={search} needs Optuna, which is not installed", "pip install 'vssl[optuna]'")
+        raise UserError(f"sweep.search={search} needs Optuna, which is not installed", "pip install 'vssl[search]'")
 
 
 def suggested(settings: Sweep, axes: Sequence[Axis], told: Sequence[Told], number: int, draw: int) -> dict[str, float]:

@@ -1,23 +1,15 @@
-"""A search: points are suggested, trained, and chosen from by the online probe; then only the chosen are evaluated.
+"""The points of a search as a planner sees them: chosen when there is somebody to carry them out, and trained."""
 
-The test list is read after the choice is written down, so that nothing on it can bear on the choice.
-"""
-
-import csv
-import io
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from vssl.config.compose import Composed
 from vssl.config.errors import ConfigError
 from vssl.evaluation.online import online_probe
-from vssl.records.atomic import write_text
-from vssl.sweeps.plan import Plan, Space, Trial, encoders
+from vssl.sweeps.plan import Plan, Space, Trial
 from vssl.sweeps.queue import Queue
-from vssl.sweeps.search_optuna import POINTS, check_installed, suggested
-from vssl.sweeps.search_points import OBJECTIVE, Point, Points, Told
+from vssl.sweeps.search.advice import POINTS, check_installed, suggested
+from vssl.sweeps.search.points import Point, Points, Told
 from vssl.sweeps.settings import Sweep
 from vssl.sweeps.state import PlanState
 from vssl.sweeps.work import Ticket, placed
@@ -28,7 +20,7 @@ DRAWS = 100  # of a point, before a space is taken to hold no other one
 
 def check_search(todo: Plan) -> None:
     """Raises UserError where the search of a plan cannot work; nothing was started."""
-    settings, space = todo.settings, _space(todo)
+    settings, space = todo.settings, space_of(todo)
     assert settings.search is not None
     check_installed(settings.search)
     Points(todo.folder).refuse_other(_what(todo))
@@ -62,7 +54,7 @@ class Search:
     """
 
     def __init__(self, todo: Plan, state: PlanState) -> None:
-        self.todo, self.state, self.settings, self.space = todo, state, todo.settings, _space(todo)
+        self.todo, self.state, self.settings, self.space = todo, state, todo.settings, space_of(todo)
         self.points = Points(todo.folder)
         self.points.begin(_what(todo))
         self.names: dict[str, str] = {}
@@ -153,77 +145,14 @@ class SearchQueue(Queue):
         return self.search.settings.search == "tpe" and len(self._out) >= self.search.settings.at_once
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a search came to. Args: trials: the chosen ones; notes: lines for the table."""
-
-    trials: tuple[Trial, ...]
-    notes: tuple[str, ...]
-
-
-def found(search: Search) -> Found:
-    """Chooses, writes that down, and says how the points did."""
-    best = search.points.choose(search.settings.finalists)
-    told = search.points.told()
-    write_text(search.points.folder / "points.csv", _csv(search, told))
-    return Found(tuple(search.trials[one.point.trial] for one in best), tuple(_notes(search, told, best)))
-
-
-def plan_of_chosen(todo: Plan, chosen: Sequence[Trial]) -> Plan:
-    """The ordinary sweep that is left when a search is over."""
-    return replace(todo, trials=(*chosen, *encoders(todo.settings, chosen)), space=None)
+def space_of(todo: Plan) -> Space:
+    assert todo.space is not None, "the plan of a grid has no space"
+    return todo.space
 
 
 def told_space(todo: Plan) -> list[str]:
     """What is searched, a line an axis."""
-    return [f"{axis.key or POINTS}: {axis.told()}" for axis in _space(todo).axes]
-
-
-def _notes(search: Search, told: Sequence[Told], best: Sequence[Told]) -> list[str]:
-    fates = {"trained": "trained to the end", "stopped": "stopped early", "failed": "failed", "open": "not ended"}
-    counts = [f"{n} {said}" for fate, said in fates.items() if (n := sum(one.fate == fate for one in told))]
-    lines = [f"Search ({search.settings.search}): {len(told)} points, {', '.join(counts)}; {search.points.folder}"]
-    if search.exhausted:
-        lines.append(f"The axes hold no more points: {len(told)} of {search.settings.trials} were tried.")
-    for one in told:
-        if one.fate == "failed":
-            lines.append(f"{search.names[one.point.trial]}: failed: {search.state.read(one.point.trial).error}")
-    if not best:
-        return [*lines, "No point was trained to its end and measured, so that none is chosen."]
-    winner = search.trials[best[0].point.trial]
-    equal = sum(one.value == best[0].value for one in told) - 1
-    return [
-        *lines,
-        f"Best: {winner.name}, {best[0].value:.1%} by the online probe"
-        + (f"; {equal} more have the same, and the first is taken. " if equal else ". ")
-        + "The choice was made on training videos alone, before the test list was read; of the "
-        f"{len(told)} points, only the {len(best)} with the highest probe are evaluated.",
-        f"`{command(winner, search.space)}`",
-    ]
-
-
-def command(trial: Trial, space: Space) -> str:
-    """`vssl pretrain ...` that makes the trial."""
-    paths = [f"{key}={path}" for key, path in space.composer.paths.items()]
-    return shlex.join(["vssl", "pretrain", *trial.words, *paths])
-
-
-def _csv(search: Search, told: Sequence[Told]) -> str:
-    """A row a point, the best first, those that did not come to their end last."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["number", "trial", "fate", OBJECTIVE, "measurements", *search.space.varied])
-    for one in sorted(told, key=lambda one: (one.fate != "trained", -(one.probes[-1] if one.probes else 0.0))):
-        values = search.trials[one.point.trial].values
-        last = one.probes[-1] if one.probes else ""
-        said = [values[axis] for axis in search.space.varied]
-        rows.writerow([one.point.number, one.point.trial, one.fate, last, len(one.probes), *said])
-    return text.getvalue()
-
-
-def _space(todo: Plan) -> Space:
-    assert todo.space is not None, "the plan of a grid has no space"
-    return todo.space
+    return [f"{axis.key or POINTS}: {axis.told()}" for axis in space_of(todo).axes]
 
 
 def _what(todo: Plan) -> dict[str, Any]:
@@ -234,7 +163,7 @@ def _what(todo: Plan) -> dict[str, Any]:
         "search": settings.search,
         "search_seed": settings.search_seed,
         "reduction_factor": settings.reduction_factor if settings.search == "asha" else None,
-        "axes": {axis.key or POINTS: axis.told() for axis in _space(todo).axes},
+        "axes": {axis.key or POINTS: axis.told() for axis in space_of(todo).axes},
         "exclude": [dict(condition) for condition in settings.exclude],
         "probe": {key: run[key] for key in ("probe_times", "probe_videos")},
         "configuration": sorted(trial.id for trial in todo.trials),

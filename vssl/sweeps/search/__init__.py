@@ -1,0 +1,1 @@
+"""Searches: some points of the axes are tried, and the online probe chooses among them."""
