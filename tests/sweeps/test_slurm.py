@@ -124,11 +124,13 @@ def test_the_script_asks_for_what_a_trial_needs_and_goes_back_into_the_queue(mon
         "export PYTHONPATH=/tmp",
         "# command",
         "export SUBMITIT_EXECUTOR=slurm",
-        "srun --unbuffered --output /sweep/slurm/%A_%a_%t_log.out --error /sweep/slurm/%A_%a_%t_log.err work",
+        "srun --unbuffered --output /sweep/slurm/%A_%a_%t_log.out --error /sweep/slurm/%A_%a_%t_log.err "
+        "--cpus-per-task=32 work",
         "# teardown",
         "code=$?",
-        'if [ "$code" = 143 ] && [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)" = RUNNING ]; then',
-        '    scontrol requeue "$SLURM_JOB_ID" && sleep 60',
+        'job="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
+        'if [ "$code" = 143 ] && [ "$(squeue --noheader --jobs="$job" --format=%T)" = RUNNING ]; then',
+        '    scontrol requeue "$job" && sleep 60',
         "fi",
         'exit "$code"',
     ]
@@ -153,11 +155,23 @@ def test_a_job_is_put_back_where_its_trial_was_told_to_end_and_nobody_cancelled_
     cluster: Path, code: int, state: str
 ) -> None:
     (cluster / "queue").write_text(state)
-    (cluster / "scontrol").write_text(f'#!/bin/sh\necho "$*" >>{cluster}/requeued\nexit 1\n')
+    assert put_back(cluster, code, {"SLURM_JOB_ID": "7"}) == (["7"] if code == 143 and state == "RUNNING" else [])
+
+
+def test_of_an_array_the_task_alone_is_put_back(cluster: Path) -> None:
+    """The job id of the last task is the array's own: squeue and scontrol would take it for all tasks."""
+    (cluster / "squeue").write_text('#!/bin/sh\ncase "$*" in *=7_2\\ *) ;; *) echo RUNNING ;; esac\necho RUNNING\n')
+    last = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}
+    assert put_back(cluster, 143, last) == ["7_2"]
+
+
+def put_back(cluster: Path, code: int, variables: dict[str, str]) -> list[str]:
+    """The jobs that a script puts back into the queue, whose trial has ended with `code`."""
+    (cluster / "scontrol").write_text(f'#!/bin/sh\necho "$2" >>{cluster}/requeued\nexit 1\n')
     last = "\n".join(parameters(Slurm(), "name")["teardown"])
-    found = subprocess.run(["bash", "-c", f"(exit {code})\n{last}"], env={**os.environ, "SLURM_JOB_ID": "7"})
+    found = subprocess.run(["bash", "-c", f"(exit {code})\n{last}"], env={**os.environ, **variables})
     assert found.returncode == code
-    assert (cluster / "requeued").exists() == (code == 143 and state == "RUNNING")
+    return (cluster / "requeued").read_text().split() if (cluster / "requeued").exists() else []
 
 
 def test_trials_are_one_array_and_what_became_of_them_stands_in_their_files(

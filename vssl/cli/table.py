@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BESIDE = "vssl.report.beside.Beside"
 SELECTION = "vssl.report.selection.Selection"
-DIFF = "--diff"
+DIFF, HTML = "--diff", "--html"
 
 
 def run(arguments: Arguments) -> int:
@@ -35,33 +35,41 @@ def run(arguments: Arguments) -> int:
     given_keys = own_arguments(arguments.overrides, {"": [Beside, Selection]})
     beside, selection = Beside(**given_keys[Beside]), Selection(**given_keys[Selection])
     out = Path(arguments.own_paths.get("out", folder))
+    html = HTML in arguments.flags
     if selection.budget is not None:
-        return _by_budget(folder, out, selection.budget, beside, selection)
-    print(*_shown(comparison(folder, metrics=beside.metrics, selection=selection), beside, out), sep="\n")
+        return _by_budget(folder, out, selection.budget, beside, selection, html)
+    table = comparison(folder, metrics=beside.metrics, selection=selection)
+    print(*_shown(table, beside, out, folder if html else None), sep="\n")
     return 0
 
 
-def _by_budget(folder: Path, out: Path, unit: str, beside: "Beside", selection: "Selection") -> int:
+def _by_budget(folder: Path, out: Path, unit: str, beside: "Beside", selection: "Selection", html: bool = False) -> int:
     from vssl.report.levels import plot_levels
     from vssl.report.table import by_budget
 
     tables = by_budget(folder, unit, beside.metrics, selection)
-    files = [file for level, table in tables for file in _shown(table, beside, out / level.folder)]
+    runs = folder if html else None
+    files = [file for level, table in tables for file in _shown(table, beside, out / level.folder, runs)]
     if plot_levels(tables, picture := out / f"{unit}.png"):
         files.append(picture)
     print(*files, sep="\n")
     return 0
 
 
-def _shown(table: "Table", beside: "Beside", out: Path) -> list[Path]:
-    """Prints the table and what stands below it, and writes them into files."""
+def _shown(table: "Table", beside: "Beside", out: Path, runs: Path | None) -> list[Path]:
+    """Prints the table and what stands below it, and writes them into files; also a page, where `runs` is given."""
     from rich.console import Console
 
     from vssl.report.files import write_all
 
     listings = beside.listings(table)
     Console().print(table.to_screen(), *[listing.to_screen() for listing in listings], sep="\n")
-    return write_all(table, out) + [file for listing in listings for file in listing.write(out)]
+    files = write_all(table, out) + [file for listing in listings for file in listing.write(out)]
+    if runs is None:
+        return files
+    from vssl.report.html.page import write_page
+
+    return [*files, write_page(table, runs, out, listings)]
 
 
 def _diff(arguments: Arguments) -> int:
@@ -93,12 +101,14 @@ COMMAND = Command(
         "of the numbers against them; pairs=true tests every two rows on the same test videos (pairs.md, .csv, .tex); "
         "ranks=true tells how sure their order is, and whether the columns agree on it (ranks and agreement .md, .csv, "
         ".tex); reference= "
-        "puts published numbers beside the rows, not among them (published.md, .csv, .tex). --diff A B puts two runs "
+        "puts published numbers beside the rows, not among them (published.md, .csv, .tex). --html adds table.html: "
+        "one file that loads nothing, with the table to sort, charts, stamps, failures and the command of every row. "
+        "--diff A B puts two runs "
         "side by side instead: configuration, data, commit, libraries, machine, budget, results; equal things are "
         "counted and left out."
     ),
     examples=(
-        "vssl table runs",
+        "vssl table runs --html",
         "vssl table runs filter='method=videomae,byol;label=motion' sort=-motion/knn pairs=true ranks=true",
         "vssl table --diff runs/A runs/B out=diff",
     ),
@@ -117,5 +127,5 @@ COMMAND = Command(
         Key("reference", "a set of published rows to stand beside: DATA_EVALUATION", BESIDE),
     ),
     configured=False,
-    flags=(DIFF,),
+    flags=(DIFF, HTML),
 )

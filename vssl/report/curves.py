@@ -23,7 +23,7 @@ COLOURS = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a5fb0", "#b8862b", "#4aa3a2", "#a
 STYLES = ("-", "--", ":", "-.")  # one a round of the colours
 INK = "#333333"
 _FAR = 4  # from this ratio of the longest training to the shortest the axis of samples is logarithmic
-_NOTE = (
+NOTE = (
     "Online probe: kNN on training videos held back. A point inside a schedule is not what a training of that length "
     "would have reached, since the learning rate had not come to its end."
 )
@@ -79,7 +79,7 @@ def _figure(curves: Sequence[Curve], table: "Table") -> Figure:
         colour, style = COLOURS[place % len(COLOURS)], STYLES[place // len(COLOURS) % len(STYLES)]
         for curve in own if len(own) > 1 else []:
             panel.plot(*_xy(curve.points), color=colour, linewidth=0.7, alpha=0.3)
-        mean = _xy(_mean(own))
+        mean = _xy(mean_of(own))
         panel.plot(*mean, style, marker="o", color=colour, markersize=3, linewidth=1.4, label=own[0].title)
     ends = [curve.points[-1][0] for curve in curves]
     if max(ends) > _FAR * min(ends):
@@ -99,13 +99,13 @@ def _figure(curves: Sequence[Curve], table: "Table") -> Figure:
     for text in legend.get_texts():
         text.set_parse_math(False)
     letters = "".join(table.rows[row].letters for row in places)
-    notes = [_NOTE, *(f"{letter}  {text}" for letter, text in table.marks if letter in letters)]
+    notes = [NOTE, *(f"{letter}  {text}" for letter, text in table.marks if letter in letters)]
     note = "\n".join(line for note in notes for line in textwrap.wrap(note, 105, subsequent_indent="    "))
     figure.supxlabel(note, x=0.01, ha="left", fontsize=7.5, color="#666666", parse_math=False)
     return figure
 
 
-def _mean(curves: Sequence[Curve]) -> tuple[tuple[int, float], ...]:
+def mean_of(curves: Sequence[Curve]) -> tuple[tuple[int, float], ...]:
     """The mean over seeds, at the numbers of samples at which all of them were probed."""
     by_samples = [dict(curve.points) for curve in curves]
     shared = [samples for samples, _ in curves[0].points if all(samples in points for points in by_samples)]

@@ -8,9 +8,7 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -24,33 +22,24 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from vssl.config.errors import WorkError
+from vssl.training.local_rank import READY, LocalRank
 from vssl.training.meeting import RemoteRank, open_meeting
 
+LOOPBACK = "127.0.0.1"
 NATURAL_END_S = 10.0  # from a rank's death until the others have stumbled over it by themselves
 FORCED_END_S = 30.0  # after which rank 0 is ended: a GPU's collective may wait for ever
-READY = b"ready\n"
 
 
 class Place(LightningEnvironment):
     """Which rank this process is; the processes exist already, so Lightning starts none."""
 
     def __init__(
-        self,
-        rank: int,
-        port: int,
-        local_rank: int | None = None,
-        node: int = 0,
-        nodes: int = 1,
-        host: str = "127.0.0.1",
+        self, rank: int, port: int, local_rank: int | None = None, node: int = 0, nodes: int = 1, host: str = LOOPBACK
     ) -> None:
         super().__init__()
-        self._local_rank, self._node, self._port, self._host = (
-            rank if local_rank is None else local_rank,
-            node,
-            port,
-            host,
-        )
         self.nodes = nodes
+        self._local_rank, self._node = rank if local_rank is None else local_rank, node
+        self._host, self._port = host, port
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -69,51 +58,6 @@ class Place(LightningEnvironment):
 
     def node_rank(self) -> int:
         return self._node
-
-
-class LocalRank:
-    """Another rank on this machine: a process of its own."""
-
-    def __init__(self) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )  # fmt: skip
-
-    def start(self, message: Mapping[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        self._process.stdin.flush()
-
-    def is_ready(self) -> bool:
-        """Waits until the rank has nothing left to do but train; False where it has ended."""
-        assert self._process.stdout is not None
-        ready = self._process.stdout.readline() == READY
-        if not ready:
-            self._process.wait()
-        return ready
-
-    def poll(self) -> int | None:
-        return self._process.poll()
-
-    @property
-    def said(self) -> str:
-        """Its last line."""
-        self._errors.seek(0)
-        return (self._errors.read().decode("utf-8", "replace").strip().splitlines() or ["it left no message"])[-1]
-
-    def stop(self, patience_s: float) -> None:
-        try:
-            self._process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
-        self._errors.close()
 
 
 class Ranks:
@@ -136,8 +80,8 @@ class Ranks:
         if self.count == 1:
             return self
         meeting = open_meeting(self.count)
-        own = meeting.seat if meeting else None
-        self.place = Place(0, _free_port(), 0, 0, own.nodes, own.host) if own else Place(0, _free_port())
+        nodes, host = (meeting.seat.nodes, meeting.seat.host) if meeting else (1, LOOPBACK)
+        self.place = Place(0, _free_port(), nodes=nodes, host=host)
         try:
             if meeting:
                 self._others += meeting.ranks()

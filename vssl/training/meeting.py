@@ -11,9 +11,6 @@ import os
 import queue
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vssl.config.errors import UserError, WorkError
+from vssl.training.local_rank import LocalRank
 
 MEET_S = 600.0  # nodes of a job come up one after the other
 LOST = 1
@@ -196,18 +194,28 @@ def attend(here: Seat) -> int:
     """A rank other than 0: carries out trainings that rank 0 tells of, until that is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # rank 0 is asked, and tells the others
+    own = {"rank": here.rank, "local_rank": here.local_rank, "node": here.node, "nodes": here.nodes, "host": here.host}
     connection = Connection(_reached(here))
     connection.tell({"rank": here.rank, "key": here.key})
-    process: subprocess.Popen[bytes] | None = None
+    process: LocalRank | None = None
     while (message := connection.hear()) is not None:
         if "end" not in message:
-            process = _started(here, message, connection)
-        elif process is not None and process.stdin is not None:
-            process.stdin.close()
-    if process is not None and process.stdin is not None:
-        process.stdin.close()
-        process.wait()
+            process = LocalRank()
+            process.start({**message, **own})
+            threading.Thread(target=_watch, args=(process, connection), daemon=True).start()
+        elif process is not None:
+            process.kill()
+    if process is not None:
+        process.kill()
     return 0
+
+
+def _watch(process: LocalRank, connection: Connection) -> None:
+    """Tells rank 0 when the process of a training is ready, and how it ended."""
+    if process.is_ready():
+        connection.tell({"ready": True})
+    connection.tell({"code": process.wait(), "said": process.said})
+    process.stop(0.0)
 
 
 def _reached(here: Seat) -> socket.socket:
@@ -219,30 +227,3 @@ def _reached(here: Seat) -> socket.socket:
             if time.monotonic() > deadline:
                 raise WorkError(f"rank 0 is not at {here.host}:{here.port}: {error.strerror or error}") from error
             time.sleep(0.5)
-
-
-def _started(here: Seat, message: Mapping[str, Any], connection: Connection) -> "subprocess.Popen[bytes]":
-    """A process for one training, and a thread that tells rank 0 when it is ready and how it ended."""
-    errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vssl.training.launch"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )  # fmt: skip
-    assert process.stdin is not None and process.stdout is not None
-    own = {"rank": here.rank, "local_rank": here.local_rank, "node": here.node, "nodes": here.nodes, "host": here.host}
-    process.stdin.write(json.dumps({**message, **own}).encode() + b"\n")
-    process.stdin.flush()
-
-    def tell() -> None:
-        assert process.stdout is not None
-        if process.stdout.readline():
-            connection.tell({"ready": True})
-        code = process.wait()
-        errors.seek(0)
-        lines = errors.read().decode("utf-8", "replace").strip().splitlines() or ["it left no message"]
-        errors.close()
-        connection.tell({"code": code, "said": lines[-1]})
-
-    threading.Thread(target=tell, daemon=True).start()
-    return process

@@ -250,13 +250,19 @@ def describe(study: Study) -> str:
     per_epoch = study.datamodule.sampler().batches_per_epoch
     # Weights, gradients and up to two moments of the optimiser, and what autograd keeps of one micro-batch.
     memory = 4 * 4 * parameters + study.cost.activation_bytes
+    # Torch has no half precision on CPUs, and takes bfloat16 without a word.
+    halves = (
+        "; precision bf16-mixed, as CPUs have no 16-mixed"
+        if train.precision == "16-mixed" and not _on_gpu(study)
+        else ""
+    )
     return (
         f"{study.steps} steps = {samples} samples = {study.steps / per_epoch:.1f} epochs of {per_epoch} steps; "
         f"batch {train.batch_size} ({study.devices} x {train.accumulate} x "
         f"{train.batch_size // train.accumulate // study.devices}); "
         f"lr {describe_rate(study.optimiser, train.batch_size)}; {parameters / 1e6:.2f} M parameters; "
         f"{study.flops_per_step / 1e9:.1f} GFLOP a step, {study.flops_per_step * study.steps / 1e12:.2f} TFLOP in all; "
-        f"about {memory / 1e9:.2f} GB beside the libraries"
+        f"about {memory / 1e9:.2f} GB beside the libraries{halves}"
     )
 
 

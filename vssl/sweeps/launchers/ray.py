@@ -1,15 +1,17 @@
 """Ray: a task a trial, on a cluster that is there or on one that is started on this machine for the sweep."""
 
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vssl.config.errors import ConfigError, UserError
+from vssl.config.errors import ConfigError, UserError, WorkError
 from vssl.sweeps.launchers.base import Launcher, own_paths
 from vssl.sweeps.launchers.ray_task import END_S, work
 from vssl.sweeps.queue import Queue
@@ -18,6 +20,7 @@ from vssl.training.settings import cores
 
 LOOK_EVERY_S = 1.0
 CONNECT_S = 5.0
+ANSWER_S = 60.0  # from a cluster at whose address something listens
 
 
 class Ray(Launcher):
@@ -61,16 +64,21 @@ class Ray(Launcher):
         if ray.is_initialized():
             return
         if self.address not in (None, "auto"):
-            _reach(str(self.address))
+            _reach(self.address)
         paths = own_paths()
         environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}} if paths else None
-        own = {"num_cpus": cores(), "include_dashboard": False} if self.address is None else {}
+        wanted = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": environment}
+        if self.address is None:
+            wanted |= {"num_cpus": cores(), "include_dashboard": False}
         try:
-            ray.init(
-                self.address or "local", log_to_driver=False, logging_level="ERROR", runtime_env=environment, **own
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise _absent(str(self.address), str(error).splitlines()[0]) from error
+            _in_time(lambda: ray.init(self.address or "local", **wanted), ANSWER_S if self.address else None)
+        except (OSError, RuntimeError, ValueError) as error:
+            told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if self.address is None:
+                raise WorkError(f"Ray did not start on this machine: {told}", "launcher=local needs no Ray") from error
+            raise _absent(self.address, told) from error
+        # Ray's core has put a handler of its own, which aborts.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
     def run(self, folder: Path, queue: Queue, watch: Callable[[], None]) -> None:
         ray = _ray()
@@ -81,11 +89,10 @@ class Ray(Launcher):
                 while (self.jobs is None or len(out) < self.jobs) and (ticket := queue.take()) is not None:
                     out[task.remote(str(folder.absolute()), str(Path.cwd()), asdict(ticket))] = ticket
                 if out:
-                    for ended in ray.wait(list(out), timeout=LOOK_EVERY_S)[0]:
+                    for ended in ray.wait(list(out), num_returns=len(out), timeout=0)[0]:
                         _report(ray, queue, out.pop(ended).trial, ended)
-                else:
-                    time.sleep(LOOK_EVERY_S)
                 watch()
+                time.sleep(LOOK_EVERY_S)  # not in `ray.wait`, which makes 1 of the exit code that a signal asks for
         finally:
             for one in out:
                 ray.cancel(one)
@@ -116,8 +123,31 @@ def _report(ray: Any, queue: Queue, trial: str, ended: Any) -> None:
         queue.died(trial, outcome)
 
 
+def _in_time(connect: Callable[[], object], within_s: float | None) -> None:
+    """In a thread, since Ray may try for many minutes.
+
+    Raises:
+        TimeoutError: `connect` has not come back; it is left to itself.
+    """
+    raised: list[Exception] = []
+
+    def work() -> None:
+        try:
+            connect()
+        except Exception as error:  # noqa: BLE001  (raised again where it was called)
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(within_s)
+    if thread.is_alive():
+        raise TimeoutError(f"what listens there gave no answer of Ray's within {within_s:.0f} s")
+    if raised:
+        raise raised[0]
+
+
 def _reach(address: str) -> None:
-    """Ray itself tries for minutes. Raises UserError where nothing listens at the address."""
+    """Raises UserError where nothing listens at the address, at once."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise ConfigError(f"launcher.address={address} is no HOST:PORT, ray://HOST:PORT or auto")
@@ -130,7 +160,8 @@ def _reach(address: str) -> None:
 def _absent(address: str, why: str) -> UserError:
     return UserError(
         f"launcher.address={address}: no Ray cluster answers there: {why}",
-        "ray status shows the address of one; without launcher.address one is started on this machine",
+        "ray status shows the address of one, which may ask for a token (RAY_AUTH_MODE=token); without "
+        "launcher.address one is started on this machine",
     )
 
 

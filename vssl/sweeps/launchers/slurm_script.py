@@ -16,10 +16,12 @@ ENDED = 128 + signal.SIGTERM
 BEFORE = ("trap : TERM",)
 # Told to end, the trial has written its checkpoint. A job that Slurm still counts as running was told so by its time
 # limit, by a preemption that leaves it time, or by hand: it is put back into the queue. One that was cancelled is not.
+# SLURM_JOB_ID will not do for a name: that of an array's last task is the number of the whole array.
 AFTER = (
     "code=$?",
-    f'if [ "$code" = {ENDED} ] && [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)" = RUNNING ]; then',
-    '    scontrol requeue "$SLURM_JOB_ID" && sleep 60',
+    'job="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
+    f'if [ "$code" = {ENDED} ] && [ "$(squeue --noheader --jobs="$job" --format=%T)" = RUNNING ]; then',
+    '    scontrol requeue "$job" && sleep 60',
     "fi",
     'exit "$code"',
 )
@@ -33,6 +35,7 @@ MEET = (
 def parameters(launcher: "Slurm", name: str) -> dict[str, Any]:
     """Of `submitit.SlurmExecutor.update_parameters`."""
     tasks = launcher.needed // launcher.nodes if launcher.nodes > 1 else 1
+    cpus = None if launcher.cpus is None else max(1, launcher.cpus // tasks)
     found = {
         "job_name": name,
         "time": launcher.minutes,
@@ -41,7 +44,8 @@ def parameters(launcher: "Slurm", name: str) -> dict[str, Any]:
         "qos": launcher.qos,
         "nodes": launcher.nodes,
         "ntasks_per_node": tasks,
-        "cpus_per_task": None if launcher.cpus is None else max(1, launcher.cpus // tasks),
+        "cpus_per_task": cpus,
+        "srun_args": None if cpus is None else [f"--cpus-per-task={cpus}"],  # since Slurm 22.05 srun takes one else
         "gpus_per_node": launcher.gpus,
         "mem": None if launcher.mem_gb is None else f"{launcher.mem_gb}GB",
         "array_parallelism": launcher.jobs,
