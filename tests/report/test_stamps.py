@@ -153,7 +153,7 @@ def test_an_evaluation_without_top1_shows_its_first_number(tmp_path: Path) -> No
     record.write_text(json.dumps(whole))
     table = comparison(tmp_path)
     assert [slot.title for slot in table.results] == ["motion knn map"] and table.results[0].entries[0].text == "30.0"
-    assert table.lines[0].startswith("Top-1 accuracy on test videos in %, or the number that a column names.")
+    assert table.lines[0].startswith("Test videos, in %: what a column names.")
 
 
 def test_a_number_that_no_evaluation_has_is_refused_with_the_nearest(tmp_path: Path) -> None:

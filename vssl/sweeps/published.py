@@ -1,6 +1,6 @@
 """Published figures of an ablation beside the sweep's own numbers: a setting a line, never ranked with each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,15 +75,9 @@ def label_of(trial: "Trial", axes: Mapping[str, Any]) -> str:
     """What a file with these axes calls a trial in `published`: its settings; without training its encoder's name."""
     if trial.encoder is not None:
         return trial.encoder
-    told = [trial.values.get(axis) or _held(trial.words, axis, axes[axis]) for axis in axes if axis != "seed"]
+    said = dict(word.split("=", 1) for word in trial.words)  # a value on the command line makes no axis
+    told = [trial.settings.get(axis, said.get(axis)) for axis in axes if axis != "seed"]
     return ", ".join(one for one in told if one is not None)
-
-
-def _held(words: Sequence[str], axis: str, settings: Any) -> str | None:
-    """The one setting of an axis that the user has left of it; None where the words show none."""
-    if isinstance(settings, Mapping):
-        return next((label for label, own in settings.items() if set(map(str, own)) <= {*words}), None)
-    return next((word.partition("=")[2] for word in words if word.partition("=")[0] == axis), None)
 
 
 def _own(todo: "Plan", table: "Table", folders: Mapping[Path, "Trial"]) -> dict[str, list["Row | None"]]:
