@@ -104,6 +104,20 @@ def test_a_process_that_is_killed_costs_one_try_and_ctrl_c_costs_nothing() -> No
     assert status(folder) == 0
 
 
+@pytest.mark.usefixtures("tiny")
+def test_a_process_that_never_comes_to_its_trial_leaves_its_last_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho ImportError: no such thing >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    words = [*SMALL, "launcher.jobs=1", "eval.label=motion", "method=simsiam", "seed=0,1", "sweep.name=broken"]
+    assert sweep("sweep", None, words, {}) == 1
+    told = {state.error for state in states(Path("runs/sweep/broken")).values()}
+    assert told == {"its process ended with exit code 3: ImportError: no such thing"}
+
+
 def test_the_queue_hands_out_each_trial_once_and_brings_failures_back(tmp_path: Path) -> None:
     state = PlanState(tmp_path)
     queue = Queue(state, ["a", "b", "c"], retries=1)

@@ -6,6 +6,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -138,10 +139,11 @@ class _Worker:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         if share.gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(share.gpus)
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (what it tells while no trial's log is open)
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vssl.sweeps.worker", str(folder)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=environment,
                 start_new_session=True,  # Ctrl-C is this process's to hear, and to pass on
             )  # fmt: skip
         except OSError as error:
@@ -163,7 +165,9 @@ class _Worker:
         if code < 0:
             hint = " (the system kills so when memory runs out)" if code == -signal.SIGKILL else ""
             return f"its process was killed by {signal.Signals(-code).name}{hint}"
-        return f"its process ended with exit code {code}"
+        self.errors.seek(0)
+        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
+        return f"its process ended with exit code {code}" + (f": {lines[-1]}" if lines else "")
 
     def ask_to_end(self) -> None:
         if self.process.poll() is None:
@@ -175,8 +179,8 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.words.close()
-        self.answers.close()
+        for file in (self.words, self.answers, self.errors):
+            file.close()
 
 
 def _gpus() -> list[str]:
