@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pytest
+import torch
 
 from vssl.sweeps.state import PlanState
+from vssl.training.run import LAST
 
 STEPS = 250
 WORDS = [
@@ -74,6 +77,15 @@ def until(condition: Callable[[], object], planner: "subprocess.Popen[str]", wit
         time.sleep(0.2)
 
 
+def lines_until(lines: IO[str], wanted: str) -> Iterator[str]:
+    """Lines up to the one that holds `wanted`, which has to come."""
+    for line in lines:
+        yield line
+        if wanted in line:
+            return
+    raise AssertionError(f"nobody said {wanted!r}")
+
+
 def squeue(*words: str) -> str:
     return subprocess.run(["squeue", "--noheader", "--array", *words], capture_output=True, text=True).stdout.strip()
 
@@ -104,14 +116,17 @@ def test_killed_planners_and_jobs_put_back_leave_whole_curves(start: Callable[..
     (job,) = [one for one in jobs if one.endswith("_2")]  # Slurm gives it the number of its array as well
     subprocess.run(["scancel", "--signal=TERM", job], check=True)
     until(lambda: state_of(job) == "PENDING", planner)  # Slurm lets a job wait that was put back
-    assert PlanState(folder).seen(jobs[job]).status == "interrupted"
-    saved = list(folder.glob("*/checkpoints/last.ckpt"))
-    assert len(saved) == 1, "the trial that was told to end wrote no checkpoint, or others were told so too"
+    told_to_end = PlanState(folder).seen(jobs[job])
+    assert told_to_end.status == "interrupted" and told_to_end.run is not None
+    assert 0 < torch.load(folder / told_to_end.run / LAST, weights_only=True)["global_step"] < STEPS
+    others = [PlanState(folder).seen(trial).status for trial in jobs.values() if trial != jobs[job]]
+    assert "interrupted" not in others, "others were told to end too"
     planner = start(*words)
+    assert planner.stderr is not None
+    heard = list(lines_until(planner.stderr, "with jobs of an earlier start"))
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
     _, told = planner.communicate()
-    assert planner.returncode == 0, told
-    assert "with jobs of an earlier start" in told and "submitted" not in told
+    assert planner.returncode == 0 and "submitted" not in "".join([*heard, told]), told
     assert len(list(folder.glob("slurm/*_submission.sh"))) == 1
     for trial in jobs.values():
         known = PlanState(folder).read(trial)
