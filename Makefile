@@ -21,7 +21,8 @@ FAST  := tests/config tests/records tests/report tests/losses tests/nn tests/sta
 
 # One thread a process: tests run side by side, and sums do not depend on the number of threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-SPREAD := --numprocesses=$(JOBS) --dist=loadfile
+# In the order of their names: by default long files of few tests come last, and one process waits for the other.
+SPREAD := --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install bench test test-all check static format-check lint types imports fast format docs clean FORCE

@@ -24,6 +24,7 @@ def check(axis: Axis, values: list[float]) -> None:
 @given(st.lists(FINITE, min_size=1), st.booleans())
 @example([0.0], False)
 @example([12.5, 12.5], True)
+@example([0.031, -100000001.0], False)
 def test_linear(values: list[float], zero: bool) -> None:
     axis = linear("%", values, zero)
     check(axis, values)

@@ -42,7 +42,8 @@ def linear(title: str, values: Iterable[float], zero: bool = False, told: Told =
     step = _step(high - low)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = [round(place * step, 12) for place in range(first, last + 1)]
-    return Axis(title, ticks[0], ticks[-1], tuple((tick, told(tick)) for tick in ticks))
+    # A value may lie beyond the last tick by less than can be seen.
+    return Axis(title, min(low, ticks[0]), max(high, ticks[-1]), tuple((tick, told(tick)) for tick in ticks))
 
 
 def logarithmic(title: str, values: Iterable[float], told: Told = shown, round_values: Sequence[float] = ()) -> Axis:
